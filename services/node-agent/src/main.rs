@@ -1,2 +1,5 @@
-//! placeholder
-fn main() {}
+//! Starts the agent of one host.
+
+fn main() -> std::process::ExitCode {
+    runtime::main("node-agent", node_agent::run)
+}
