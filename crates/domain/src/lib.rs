@@ -1,1 +1,16 @@
-//! placeholder
+//! The words every service shares: ids, quantities, the size rule of a pod, the caller, the clock. No I/O.
+
+mod clock;
+mod ids;
+mod pod_size;
+mod principal;
+mod quantity;
+
+pub use clock::{Clock, SystemClock, unix_ms};
+pub use ids::{
+    ApiKeyId, ClusterId, CompartmentId, HostId, IdError, TenantId, UserId, VcnId, VirtualNodeId, VirtualNodePoolId,
+    WorkRequestId,
+};
+pub use pod_size::{BilledSize, ContainerSize, PodSize, pod_size};
+pub use principal::{PRINCIPAL_HEADER, Principal, PrincipalError};
+pub use quantity::{Quantity, QuantityError};
