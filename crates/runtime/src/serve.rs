@@ -1,0 +1,133 @@
+//! Serves an axum router over TCP or TLS: HTTP/1.1 (with upgrades) and HTTP/2, with graceful drain.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use http::Request;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::task::TaskTracker;
+use tower::ServiceExt;
+
+use crate::CancellationToken;
+use crate::tls;
+
+/// Time that open requests get to end after `stop`; watches and upgraded streams are cut then.
+const DRAIN: Duration = Duration::from_secs(5);
+/// Time that a client has to finish its TLS handshake or to send a request's head.
+const HANDSHAKE: Duration = Duration::from_secs(15);
+/// Requests that one HTTP/2 connection may have open: watches of client-go share one connection.
+const MAX_STREAMS: u32 = 2000;
+/// Pause after a failed `accept` (out of file descriptors), so that the loop does not spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Who is at the other end of the connection; an extension of every request.
+#[derive(Debug, Clone)]
+pub struct Peer {
+    /// Common name of the verified client certificate; none without one.
+    pub common_name: Option<String>,
+    /// Where the connection comes from.
+    pub address: SocketAddr,
+}
+
+/// Serves `app` on `listener` until `stop`, then lets open requests end (for five seconds at most).
+///
+/// # Errors
+/// Never for a single connection; only if the listener's address can't be read.
+pub async fn serve(
+    listener: TcpListener,
+    tls: Option<Arc<rustls::ServerConfig>>,
+    app: axum::Router,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let address = listener.local_addr()?;
+    tracing::info!(%address, tls = tls.is_some(), "listening on {address}");
+    let acceptor = tls.map(TlsAcceptor::from);
+    let connections = TaskTracker::new();
+    loop {
+        let accepted = tokio::select! {
+            () = stop.cancelled() => break,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, address)) => {
+                connections.spawn(connection(stream, address, acceptor.clone(), app.clone(), stop.clone()));
+            }
+            Err(error) => {
+                tracing::warn!(%error, "could not accept a connection: {error}");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+    drop(listener);
+    connections.close();
+    if tokio::time::timeout(DRAIN, connections.wait()).await.is_err() {
+        tracing::debug!(open = connections.len(), "cut {} connections that did not drain", connections.len());
+    }
+    Ok(())
+}
+
+async fn connection(
+    stream: TcpStream,
+    address: SocketAddr,
+    acceptor: Option<TlsAcceptor>,
+    app: axum::Router,
+    stop: CancellationToken,
+) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "could not set TCP_NODELAY for {address}");
+    }
+    let Some(acceptor) = acceptor else {
+        return http(stream, Peer { common_name: None, address }, app, stop).await;
+    };
+    match tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await {
+        Ok(Ok(stream)) => {
+            let certificates = stream.get_ref().1.peer_certificates();
+            let common_name = certificates.and_then(|c| c.first()).and_then(|c| tls::common_name(c));
+            http(stream, Peer { common_name, address }, app, stop).await;
+        }
+        Ok(Err(error)) => tracing::debug!(%error, "TLS handshake with {address} failed: {error}"),
+        Err(_) => tracing::debug!("TLS handshake with {address} took too long"),
+    }
+}
+
+async fn http<S>(stream: S, peer: Peer, app: axum::Router, stop: CancellationToken)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let address = peer.address;
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(peer.clone());
+        app.clone().oneshot(request.map(Body::new))
+    });
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HANDSHAKE);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(MAX_STREAMS)
+        .keep_alive_interval(Some(Duration::from_secs(30)))
+        .adaptive_window(true);
+    let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
+    tokio::pin!(connection);
+    let result = tokio::select! {
+        result = connection.as_mut() => result,
+        () = stop.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            match tokio::time::timeout(DRAIN, connection).await {
+                Ok(result) => result,
+                Err(_) => return,
+            }
+        }
+    };
+    if let Err(error) = result {
+        tracing::debug!(%error, "connection with {address} ended: {error}");
+    }
+}
