@@ -1,1 +1,15 @@
-//! placeholder
+//! How built-in kinds behave: defaults, validation, what a write may change, table columns, selectable fields.
+//! Pure functions over JSON. Never: I/O, clocks (time is an argument), knowledge of other objects.
+
+mod default;
+mod prepare;
+mod select;
+mod table;
+mod validate;
+
+pub use default::set_defaults;
+pub use prepare::{prepare_create, prepare_status, prepare_update};
+pub use problem::kube::Cause;
+pub use select::selectable_fields;
+pub use table::{Column, columns, row};
+pub use validate::{validate_create, validate_name, validate_status, validate_update};
