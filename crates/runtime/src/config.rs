@@ -32,8 +32,7 @@ pub enum ConfigError {
 pub fn load<T: DeserializeOwned>(path: &Path) -> Result<T, ConfigError> {
     let text = std::fs::read_to_string(path)
         .map_err(|e| ConfigError::Read { path: path.to_owned(), reason: e.to_string() })?;
-    toml::from_str(&text)
-        .map_err(|e| ConfigError::Invalid { path: path.to_owned(), reason: one_line(&text, &e) })
+    toml::from_str(&text).map_err(|e| ConfigError::Invalid { path: path.to_owned(), reason: one_line(&text, &e) })
 }
 
 fn one_line(text: &str, error: &toml::de::Error) -> String {

@@ -125,10 +125,7 @@ pub fn install_provider() {
 
 /// Fills `bytes` from the cryptography provider's random source.
 pub fn fill_random(bytes: &mut [u8]) {
-    rustls::crypto::aws_lc_rs::default_provider()
-        .secure_random
-        .fill(bytes)
-        .expect("the system's random source works");
+    rustls::crypto::aws_lc_rs::default_provider().secure_random.fill(bytes).expect("the system's random source works");
 }
 
 /// The certificates in a PEM file as trust anchors.

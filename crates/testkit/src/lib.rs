@@ -1,1 +1,5 @@
-//! placeholder
+//! What tests of several crates share: throw-away PostgreSQL servers.
+
+mod postgres;
+
+pub use postgres::Postgres;
