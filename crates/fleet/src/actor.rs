@@ -1,0 +1,463 @@
+//! The one task that changes the fleet: takes waiting moves as a batch, stores what they changed, then sends what they say.
+
+use crate::{
+    agents::AgentsApi,
+    closures::{self, ClosureSink},
+    core::{self, Core, Effects, Host, Patience, Row},
+    placements::PlacementsApi,
+    store,
+    streams::Streams,
+};
+use domain::{ClusterId, HostId, unix_ms};
+use futures::future::BoxFuture;
+use proto::fleet::{
+    ControlMessage, PlacementEvent, PlacementStatus, agents_server::AgentsServer, placement_event::Event,
+    placements_server::PlacementsServer,
+};
+use sealing::Sealer;
+use sqlx::PgPool;
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+/// Moves stored together at most.
+const BATCH: usize = 256;
+/// Moves that may wait; senders wait behind it.
+const QUEUE: usize = 4096;
+/// How often silence is judged.
+const JUDGE: Duration = Duration::from_millis(500);
+/// Placements of one gRPC message: pods with all their ConfigMaps and Secrets, a whole host's on reconnect.
+const MESSAGE_BYTES: usize = 256 << 20;
+
+/// How the fleet judges and what it tells hosts.
+#[derive(Debug, Clone)]
+pub struct FleetConfig {
+    /// A host from which nothing is heard this long: its pods' state is unknown.
+    pub silent_after: Duration,
+    /// A host from which nothing is heard this long is lost: what may run twice is replaced elsewhere.
+    pub lost_after: Duration,
+    /// `host:port` of the gateway as hosts reach it: what `kubernetes.default` leads to.
+    pub api_backend: String,
+    /// Seals placements at rest.
+    pub sealer: Arc<Sealer>,
+    /// Where the ends of billing are reported.
+    pub closures: Option<ClosureSink>,
+}
+
+/// What the fleet must know of a cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClusterNetwork {
+    /// The tenancy that pays.
+    pub tenant_id: String,
+    /// The compartment it is charged to.
+    pub compartment_id: String,
+    /// Range of pod addresses.
+    pub pod_cidr: String,
+    /// Range of Service addresses.
+    pub service_cidr: String,
+}
+
+/// Tells the fleet about clusters.
+pub trait NetworkDirectory: Send + Sync + 'static {
+    /// The cluster's network; `None` if there is no such cluster.
+    fn network(&self, cluster: ClusterId) -> BoxFuture<'_, Option<ClusterNetwork>>;
+}
+
+/// Why a wish was not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum FleetError {
+    /// The wish makes no sense.
+    #[error("{0}")]
+    Invalid(String),
+    /// There is no such thing.
+    #[error("{0} not found")]
+    NotFound(String),
+    /// It cannot be done now; retry.
+    #[error("{0}")]
+    Unavailable(String),
+}
+
+impl From<sqlx::Error> for FleetError {
+    fn from(error: sqlx::Error) -> Self {
+        tracing::error!(error = &error as &dyn std::error::Error, "the database failed");
+        Self::Unavailable("the database is not available; retry".into())
+    }
+}
+
+/// A host as operators see it.
+#[derive(Debug, Clone)]
+pub struct HostView {
+    /// Its id.
+    pub id: HostId,
+    /// Its agent talks to us.
+    pub ready: bool,
+    /// Placements on it.
+    pub placements: usize,
+}
+
+/// A queue to a host's agent.
+type ToAgent = mpsc::UnboundedSender<ControlMessage>;
+/// A queue to a watcher.
+type ToWatcher = mpsc::UnboundedSender<PlacementEvent>;
+
+pub(crate) enum Move {
+    Put { row: Box<Row>, reply: oneshot::Sender<Row> },
+    Remove { uid: String, grace_seconds: u32, reply: oneshot::Sender<()> },
+    Watch { to: ToWatcher },
+    Connect { host: Box<Host>, statuses: Vec<PlacementStatus>, to: ToAgent, session: u64 },
+    Disconnect { host: HostId, session: u64 },
+    Status { host: HostId, status: Box<PlacementStatus> },
+    Alive { host: HostId },
+    ToHost { host: HostId, message: Box<proto::fleet::control_message::Message> },
+    Where { uid: String, reply: oneshot::Sender<Option<HostId>> },
+    Network { id: ClusterId, net: Box<core::Net>, reply: oneshot::Sender<()> },
+    HasNetwork { id: ClusterId, reply: oneshot::Sender<Option<(String, String)>> },
+    DropNetwork { id: ClusterId, reply: oneshot::Sender<Vec<String>> },
+    Hosts { reply: oneshot::Sender<Vec<HostView>> },
+}
+
+/// The fleet of this installation.
+pub struct Fleet {
+    moves: mpsc::Sender<Move>,
+    db: PgPool,
+    directory: Arc<dyn NetworkDirectory>,
+    pub(crate) streams: Streams,
+}
+
+impl std::fmt::Debug for Fleet {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Fleet")
+    }
+}
+
+impl Fleet {
+    /// Loads the fleet from Postgres and starts to judge it, until `stop`.
+    ///
+    /// # Errors
+    /// If the database cannot be read.
+    pub async fn start(
+        db: PgPool,
+        config: FleetConfig,
+        directory: Arc<dyn NetworkDirectory>,
+        stop: CancellationToken,
+    ) -> Result<Arc<Self>, FleetError> {
+        let core = store::load(&db, &config.sealer, &config.api_backend).await?;
+        let (moves, queue) = mpsc::channel(QUEUE);
+        let fleet = Arc::new(Self { moves, db: db.clone(), directory, streams: Streams::default() });
+        if let Some(sink) = config.closures.clone() {
+            tokio::spawn(closures::run(Arc::clone(&fleet), sink, stop.clone()));
+        }
+        let actor = Actor { db, config, core, queue, agents: HashMap::new(), watchers: Vec::new() };
+        tokio::spawn(async move { stop.run_until_cancelled_owned(actor.run()).await });
+        Ok(fleet)
+    }
+
+    /// The gRPC service that agents call.
+    #[must_use]
+    pub fn agents_service(self: &Arc<Self>) -> AgentsServer<AgentsApi> {
+        AgentsServer::new(AgentsApi::new(Arc::clone(self)))
+            .max_decoding_message_size(MESSAGE_BYTES)
+            .max_encoding_message_size(MESSAGE_BYTES)
+    }
+
+    /// The gRPC service that virtual-kubelets call.
+    #[must_use]
+    pub fn placements_service(self: &Arc<Self>) -> PlacementsServer<PlacementsApi> {
+        PlacementsServer::new(PlacementsApi::new(Arc::clone(self)))
+            .max_decoding_message_size(MESSAGE_BYTES)
+            .max_encoding_message_size(MESSAGE_BYTES)
+    }
+
+    pub(crate) fn db(&self) -> &PgPool {
+        &self.db
+    }
+
+    pub(crate) async fn tell(&self, message: Move) -> Result<(), FleetError> {
+        self.moves.send(message).await.map_err(|_| FleetError::Unavailable("the fleet is stopping; retry".into()))
+    }
+
+    pub(crate) async fn ask<T>(&self, make: impl FnOnce(oneshot::Sender<T>) -> Move) -> Result<T, FleetError> {
+        let (reply, answer) = oneshot::channel();
+        self.tell(make(reply)).await?;
+        answer.await.map_err(|_| FleetError::Unavailable("the change could not be stored; retry".into()))
+    }
+
+    /// Tenant and compartment of a cluster, whose network is made if it has none yet.
+    pub(crate) async fn ensure_network(&self, id: &ClusterId) -> Result<(String, String), FleetError> {
+        if let Some(known) = self.ask(|reply| Move::HasNetwork { id: id.clone(), reply }).await? {
+            return Ok(known);
+        }
+        let wanted = self.directory.network(id.clone()).await;
+        let wanted = wanted.ok_or_else(|| FleetError::NotFound(format!("cluster {id}")))?;
+        let net = store::ensure_network(&self.db, id, &wanted).await?;
+        self.ask(|reply| Move::Network { id: id.clone(), net: Box::new(net), reply }).await?;
+        Ok((wanted.tenant_id, wanted.compartment_id))
+    }
+
+    /// Stops all pods of a cluster that is being deleted; true once nothing of it is left on any host and its network is
+    /// forgotten. Safe to repeat until it is.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn remove_cluster(&self, id: &ClusterId) -> Result<bool, FleetError> {
+        let left = self.ask(|reply| Move::DropNetwork { id: id.clone(), reply }).await?;
+        for uid in &left {
+            self.ask(|reply| Move::Remove { uid: uid.clone(), grace_seconds: 0, reply }).await?;
+        }
+        if left.is_empty() {
+            store::delete_network(&self.db, id).await?;
+        }
+        Ok(left.is_empty())
+    }
+
+    /// All hosts that ever connected.
+    ///
+    /// # Errors
+    /// If the fleet is stopping.
+    pub async fn hosts(&self) -> Result<Vec<HostView>, FleetError> {
+        self.ask(|reply| Move::Hosts { reply }).await
+    }
+}
+
+/// Owner of the state.
+struct Actor {
+    db: PgPool,
+    config: FleetConfig,
+    core: Core,
+    queue: mpsc::Receiver<Move>,
+    agents: HashMap<HostId, (u64, ToAgent)>,
+    watchers: Vec<ToWatcher>,
+}
+
+/// Answers that are given once the batch is stored.
+type Reply = Box<dyn FnOnce() + Send>;
+
+impl Actor {
+    async fn run(mut self) {
+        let mut judge = tokio::time::interval(JUDGE);
+        let mut moves = Vec::with_capacity(BATCH);
+        loop {
+            tokio::select! {
+                count = self.queue.recv_many(&mut moves, BATCH) => if count == 0 { return },
+                _ = judge.tick() => {}
+            }
+            let mut effects = Effects::default();
+            let mut replies = Vec::new();
+            for message in moves.drain(..) {
+                self.apply(message, &mut effects, &mut replies);
+            }
+            let patience =
+                Patience { silent_after: self.config.silent_after, lost_after: self.config.lost_after };
+            self.core.judge(Instant::now(), unix_ms(), patience, &mut effects);
+            self.core.send_networks(unix_ms(), &mut effects);
+            match store::save(&self.db, &self.config.sealer, &self.core, &effects).await {
+                Ok(()) => self.send(effects, replies),
+                Err(error) => {
+                    drop(replies);
+                    self.start_over(&error).await;
+                }
+            }
+        }
+    }
+
+    fn apply(&mut self, message: Move, effects: &mut Effects, replies: &mut Vec<Reply>) {
+        match message {
+            Move::Put { row, reply } => {
+                let row = self.core.put(*row, effects).clone();
+                replies.push(Box::new(move || _ = reply.send(row)));
+            }
+            Move::Remove { uid, grace_seconds, reply } => {
+                self.core.remove(&uid, grace_seconds, effects);
+                self.core.place_waiting(effects);
+                replies.push(Box::new(move || _ = reply.send(())));
+            }
+            Move::Watch { to } => self.watch(to),
+            Move::Connect { host, statuses, to, session } => {
+                self.agents.insert(host.id.clone(), (session, to));
+                self.core.connect(*host, statuses, effects);
+            }
+            Move::Disconnect { host, session } => {
+                if self.agents.get(&host).is_some_and(|(current, _)| *current == session) {
+                    self.agents.remove(&host);
+                }
+                self.core.disconnect(&host, session, effects);
+            }
+            Move::Status { host, status } => {
+                self.core.alive(&host, Instant::now());
+                let freed = status.removed;
+                self.core.status(&host, *status, effects);
+                if freed {
+                    self.core.place_waiting(effects);
+                }
+            }
+            Move::Alive { host } => self.core.alive(&host, Instant::now()),
+            Move::ToHost { host, message } => effects.to_hosts.push((host, *message)),
+            other => self.look_up(other, replies),
+        }
+    }
+
+    fn look_up(&mut self, message: Move, replies: &mut Vec<Reply>) {
+        match message {
+            Move::Where { uid, reply } => {
+                let host = self.core.rows.get(&uid).and_then(|row| row.host.clone());
+                drop(reply.send(host));
+            }
+            Move::HasNetwork { id, reply } => {
+                let net = self.core.nets.get(id.as_str());
+                drop(reply.send(net.map(|net| (net.tenant_id.clone(), net.compartment_id.clone()))));
+            }
+            Move::Network { id, net, reply } => {
+                self.core.nets.entry(id.as_str().to_owned()).or_insert(*net);
+                replies.push(Box::new(move || _ = reply.send(())));
+            }
+            Move::DropNetwork { id, reply } => {
+                let rows = self.core.rows.values().filter(|row| row.network == id.as_str());
+                let left: Vec<String> = rows.map(|row| row.body.uid.clone()).collect();
+                if left.is_empty() {
+                    self.core.nets.remove(id.as_str());
+                }
+                drop(reply.send(left));
+            }
+            Move::Hosts { reply } => drop(reply.send(self.hosts())),
+            _ => unreachable!("apply handles the moves that change placements"),
+        }
+    }
+
+    fn hosts(&self) -> Vec<HostView> {
+        let on = |id: &HostId| self.core.rows.values().filter(|row| row.host.as_ref() == Some(id)).count();
+        let view = |host: &Host| HostView { id: host.id.clone(), ready: host.is_ready(), placements: on(&host.id) };
+        self.core.hosts.values().map(view).collect()
+    }
+
+    fn watch(&mut self, to: ToWatcher) {
+        let synced = PlacementEvent { event: Some(Event::Synced(true)) };
+        let all = self.core.snapshot().into_iter().map(core::placement_event).chain([synced]);
+        if all.into_iter().all(|event| to.send(event).is_ok()) {
+            self.watchers.push(to);
+        }
+    }
+
+    fn send(&mut self, effects: Effects, replies: Vec<Reply>) {
+        for (host, message) in effects.to_hosts {
+            if let Some((_, to)) = self.agents.get(&host) {
+                // A closed stream is noticed by its session; the agent gets everything on its return.
+                let _ = to.send(core::control_message(message));
+            }
+        }
+        for state in effects.events {
+            let event = core::placement_event(state);
+            self.watchers.retain(|to| to.send(event.clone()).is_ok());
+        }
+        for reply in replies {
+            reply();
+        }
+    }
+
+    /// After a failed store memory may differ from the database: forgets it, drops all streams so that both sides tell
+    /// everything again, and loads until that works.
+    async fn start_over(&mut self, error: &sqlx::Error) {
+        tracing::error!(error = error as &dyn std::error::Error, "could not store the fleet; loading it again");
+        self.agents.clear();
+        self.watchers.clear();
+        loop {
+            match store::load(&self.db, &self.config.sealer, &self.config.api_backend).await {
+                Ok(core) => {
+                    self.core = core;
+                    return;
+                }
+                Err(error) => tracing::error!(%error, "could not load the fleet; will retry"),
+            }
+            tokio::time::sleep(JUDGE).await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::tests::{host, row};
+
+    struct Directory;
+
+    impl NetworkDirectory for Directory {
+        fn network(&self, _: ClusterId) -> BoxFuture<'_, Option<ClusterNetwork>> {
+            let network = ClusterNetwork {
+                tenant_id: "t".into(),
+                compartment_id: "t".into(),
+                pod_cidr: "10.244.0.0/16".into(),
+                service_cidr: "10.96.0.0/16".into(),
+            };
+            Box::pin(async { Some(network) })
+        }
+    }
+
+    async fn fleet(db: &PgPool, stop: &CancellationToken) -> Arc<Fleet> {
+        let config = FleetConfig {
+            silent_after: Duration::from_millis(200),
+            lost_after: Duration::from_millis(600),
+            api_backend: "192.0.2.1:6443".into(),
+            sealer: Arc::new(Sealer::new(&[1; 32]).unwrap()),
+            closures: None,
+        };
+        Fleet::start(db.clone(), config, Arc::new(Directory), stop.clone()).await.unwrap()
+    }
+
+    async fn put(fleet: &Fleet, cluster: &ClusterId, uid: &str) -> Row {
+        fleet.ensure_network(cluster).await.unwrap();
+        let mut row = row(uid);
+        row.network = cluster.as_str().to_owned();
+        row.body.cluster_id = cluster.as_str().to_owned();
+        row.body.pod = "secret".into();
+        fleet.ask(|reply| Move::Put { row: Box::new(row), reply }).await.unwrap()
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn placements_outlive_the_process_and_a_lost_host_is_told_on_its_return() {
+        let url = testkit::Postgres::start().await.database("fleet").await;
+        let db = postgres::connect_control(&url, 4).await.unwrap();
+        postgres::migrate_control(&db).await.unwrap();
+        let (stop, cluster) = (CancellationToken::new(), ClusterId::generate());
+        let first = fleet(&db, &stop).await;
+        let (to, _messages) = mpsc::unbounded_channel();
+        let connect = Move::Connect { host: Box::new(host("h", "", 8)), statuses: vec![], to, session: 1 };
+        first.tell(connect).await.unwrap();
+        let placed = put(&first, &cluster, "p").await;
+        assert_eq!((placed.host.unwrap().as_str(), placed.address.as_deref()), ("h", Some("10.244.0.2")));
+        stop.cancel();
+
+        // A new process knows the pod; the host stays away until it is lost; the pod's billing ends then.
+        let second = fleet(&db, &CancellationToken::new()).await;
+        let (to, mut events) = mpsc::unbounded_channel();
+        second.tell(Move::Watch { to }).await.unwrap();
+        let mut phases = Vec::new();
+        while phases.last() != Some(&"LOST") {
+            if let Some(Event::State(state)) = events.recv().await.unwrap().event {
+                phases.push(state.phase().as_str_name());
+            }
+        }
+        assert_eq!(phases, ["PLACED", "UNKNOWN", "LOST"]);
+        assert_eq!(store::open_closures(&db).await.unwrap().len(), 1);
+        second.ask(|reply| Move::Remove { uid: "p".into(), grace_seconds: 0, reply }).await.unwrap();
+        assert!(!second.remove_cluster(&cluster).await.unwrap(), "the lost host may still run it");
+
+        let (to, mut messages) = mpsc::unbounded_channel();
+        let status = PlacementStatus { uid: "p".into(), ..PlacementStatus::default() };
+        let connect = Move::Connect { host: Box::new(host("h", "", 8)), statuses: vec![status], to, session: 2 };
+        second.tell(connect).await.unwrap();
+        let sync = loop {
+            if let Some(proto::fleet::control_message::Message::Sync(sync)) = messages.recv().await.unwrap().message {
+                break sync;
+            }
+        };
+        assert!(sync.placements.is_empty() && sync.removals[0].moved);
+        let removed = PlacementStatus { uid: "p".into(), removed: true, ..PlacementStatus::default() };
+        second.tell(Move::Status { host: HostId("h".into()), status: Box::new(removed) }).await.unwrap();
+        assert!(second.remove_cluster(&cluster).await.unwrap());
+        let bodies: i64 = sqlx::query_scalar("select count(*) from placements").fetch_one(&db).await.unwrap();
+        assert_eq!(bodies, 0);
+    }
+}

@@ -1,0 +1,160 @@
+use super::*;
+
+pub(crate) fn host(id: &str, fault_domain: &str, gib: u64) -> Host {
+    Host {
+        id: HostId(id.into()),
+        underlay_address: format!("192.0.2.{}", id.len()),
+        cpu_milli: 64_000,
+        memory_bytes: gib << 30,
+        pods: 110,
+        architecture: "amd64".into(),
+        runtimes: vec!["runc".into()],
+        labels: [("fault-domain".to_owned(), fault_domain.to_owned())].into(),
+        agent_version: String::new(),
+        seen: Instant::now(),
+        link: Link::Ready(1),
+    }
+}
+
+pub(crate) fn row(uid: &str) -> Row {
+    Row {
+        body: Placement { uid: uid.into(), generation: 1, cluster_id: "c".into(), ..Placement::default() },
+        phase: Phase::Waiting,
+        host: None,
+        address: None,
+        network: "c".into(),
+        ocpu_milli: 125,
+        memory_bytes: 1 << 29,
+        replaceable: true,
+        spread_group: String::new(),
+        grace_seconds: 0,
+        pod_status: Bytes::new(),
+        status_generation: 0,
+        reason: String::new(),
+    }
+}
+
+const PATIENCE: Patience = Patience { silent_after: Duration::from_secs(5), lost_after: Duration::from_secs(20) };
+
+fn core() -> Core {
+    let net = Net {
+        vni: 4096,
+        pod_cidr: "10.244.0.0/16".into(),
+        service_cidr: "10.96.0.0/16".into(),
+        tenant_id: "t".into(),
+        compartment_id: "t".into(),
+        pool: AddressPool::new("10.244.0.0/16").unwrap(),
+        generation: 0,
+    };
+    Core::new([("c".to_owned(), net)].into(), HashMap::new(), HashMap::new(), "192.0.2.1:6443".into())
+}
+
+fn status(uid: &str, removed: bool) -> PlacementStatus {
+    PlacementStatus { uid: uid.into(), generation: 1, removed, ..PlacementStatus::default() }
+}
+
+/// Runs one move and tells, in short, what came of it.
+#[track_caller]
+fn check(core: &mut Core, step: impl FnOnce(&mut Core, &mut Effects), expect: &[&str]) {
+    let mut effects = Effects::default();
+    step(core, &mut effects);
+    core.send_networks(0, &mut effects);
+    let hosts = effects.to_hosts.iter().map(|(host, message)| match message {
+        Message::Sync(sync) => {
+            let run: BTreeSet<&str> = sync.placements.iter().map(|p| p.uid.as_str()).collect();
+            let stop: BTreeSet<String> = sync.removals.iter().map(|r| format!("{}:{}", r.uid, r.moved)).collect();
+            format!("{host}<sync run {run:?} stop {stop:?}")
+        }
+        Message::Placement(placement) => format!("{host}<run {}", placement.uid),
+        Message::Remove(remove) => format!("{host}<stop {} moved {}", remove.uid, remove.moved),
+        Message::Network(network) => format!("{host}<net {}", network.remote_pods.len()),
+        Message::Forget(uid) => format!("{host}<forget {uid}"),
+        other => format!("{host}<{other:?}"),
+    });
+    let events = effects.events.iter().map(|s| format!("{} {}", s.uid, s.phase().as_str_name()));
+    let closures = effects.closures.iter().map(|c| format!("close {} on {}", c.uid, c.host));
+    let told: Vec<String> = hosts.chain(events).chain(closures).collect();
+    assert_eq!(told, expect);
+}
+
+#[test]
+fn a_pod_waits_for_a_host_and_runs_when_one_comes() {
+    let mut core = core();
+    check(&mut core, |c, e| drop(c.put(row("p"), e).clone()), &["p WAITING"]);
+    assert_eq!(core.rows["p"].reason, "no capacity: no host is connected");
+    check(
+        &mut core,
+        |c, e| c.connect(host("h", "1", 8), vec![], e),
+        &["h<net 0", "h<sync run {\"p\"} stop {}", "p PLACED", "p PLACED"],
+    );
+    assert_eq!(core.rows["p"].address.as_deref(), Some("10.244.0.2"));
+    check(&mut core, |c, e| c.remove("p", 30, e), &["h<stop p moved false", "p REMOVING"]);
+    check(&mut core, |c, e| c.remove("p", 30, e), &[]);
+    check(&mut core, |c, e| c.status(&HostId("h".into()), status("p", true), e), &["h<forget p", "p REMOVED"]);
+    assert!(core.rows.is_empty());
+}
+
+#[test]
+fn a_lost_hosts_pods_are_replaced_and_stopped_on_its_return() {
+    let mut core = core();
+    let h = HostId("h".into());
+    let mut effects = Effects::default();
+    core.connect(host("h", "1", 8), vec![], &mut effects);
+    core.put(row("p"), &mut effects);
+    core.put(Row { replaceable: false, ..row("s") }, &mut effects);
+    let start = core.hosts[&h].seen;
+    let at = |seconds| start + Duration::from_secs(seconds);
+    check(&mut core, |c, e| c.disconnect(&h, 1, e), &[]);
+    check(&mut core, |c, e| c.judge(at(10), 0, PATIENCE, e), &["p UNKNOWN", "s UNKNOWN"]);
+    check(&mut core, |c, e| c.judge(at(21), 7, PATIENCE, e), &["h<net 0", "p LOST", "close p on h"]);
+    check(&mut core, |c, e| c.remove("p", 0, e), &["h<net 0", "p REMOVED"]);
+    let address = core.rows["p"].address.clone().unwrap();
+    assert!(core.nets["c"].pool.clone().lease().unwrap() > address, "its address is not given out yet");
+    check(
+        &mut core,
+        |c, e| c.connect(Host { seen: at(60), ..host("h", "1", 8) }, vec![status("p", false), status("s", false)], e),
+        &["h<net 0", "h<sync run {\"s\"} stop {\"p:true\"}", "s PLACED", "s PLACED"],
+    );
+    check(&mut core, |c, e| c.status(&h, status("p", true), e), &["h<net 0", "h<forget p", "p REMOVED"]);
+}
+
+#[test]
+fn control_being_away_loses_nobody() {
+    let mut core = core();
+    let mut effects = Effects::default();
+    core.connect(host("h", "1", 8), vec![], &mut effects);
+    core.put(row("p"), &mut effects);
+    // For a restarted control a host's silence begins with its own start.
+    let now = Instant::now();
+    let away = Host { link: Link::Away, seen: now, ..host("h", "1", 8) };
+    let hosts = [(HostId("h".into()), away)].into();
+    let mut again = super::Core::new(core.nets.clone(), core.rows.clone(), hosts, String::new());
+    check(&mut again, |c, e| c.judge(now + Duration::from_secs(4), 0, PATIENCE, e), &[]);
+    assert_eq!(again.snapshot()[0].phase(), WirePhase::Placed);
+    check(&mut again, |c, e| c.judge(now + Duration::from_secs(6), 0, PATIENCE, e), &["p UNKNOWN"]);
+}
+
+#[test]
+fn what_control_does_not_know_is_stopped() {
+    let mut core = core();
+    check(&mut core, |c, e| c.connect(host("h", "1", 8), vec![status("x", false)], e), &["h<sync run {} stop {}"]);
+    let h = HostId("h".into());
+    check(&mut core, |c, e| c.status(&h, status("x", false), e), &["h<stop x moved true"]);
+    check(&mut core, |c, e| c.status(&h, status("x", true), e), &["h<forget x"]);
+}
+
+#[test]
+fn an_older_generation_changes_nothing() {
+    let mut core = core();
+    let mut effects = Effects::default();
+    core.connect(host("h", "1", 8), vec![], &mut effects);
+    let newer = |generation| {
+        let mut row = row("p");
+        row.body.generation = generation;
+        row
+    };
+    check(&mut core, |c, e| drop(c.put(newer(2), e).clone()), &["h<net 0", "h<run p", "p PLACED"]);
+    check(&mut core, |c, e| drop(c.put(newer(1), e).clone()), &[]);
+    check(&mut core, |c, e| drop(c.put(newer(3), e).clone()), &["h<run p"]);
+    assert_eq!(core.rows["p"].body.attachment.as_ref().unwrap().address, "10.244.0.2");
+}
