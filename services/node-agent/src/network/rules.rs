@@ -52,7 +52,8 @@ impl RouterRules<'_> {
         if let Some((service, backend)) = self.network.api {
             let (address, port) = (service.ip(), service.port());
             let _ = write!(translate, "iifname \"p*\" ip daddr {address} tcp dport {port} dnat to {backend}");
-            let _ = write!(allow, "ct status dnat ct original ip daddr {address} ct original proto-dst {port} accept");
+            // Only what was sent to the service address: the backend itself is the platform's.
+            let _ = write!(allow, "ct status dnat ip daddr {} tcp dport {} accept", backend.ip(), backend.port());
         }
         let uplink = self.uplink;
         format!(
