@@ -1,0 +1,148 @@
+//! Processes of the cloud: started detached, known by pid file and start time, so that only ours are ever signalled.
+
+use std::io::{BufRead, BufReader, Seek, SeekFrom};
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::layout::Layout;
+
+/// Size in bytes at which a log file is put aside; one old file is kept.
+const LOG_LIMIT: u64 = 32 << 20;
+/// Variables of our own environment that the cloud's processes get as well.
+const PASSED: &[&str] = &["RUST_LOG", "RUST_BACKTRACE", "HAKO_LOG_FORMAT", "OTEL_EXPORTER_OTLP_ENDPOINT", "LANG"];
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// A process as it is to be started.
+#[derive(Debug, Clone)]
+pub(crate) struct Spec {
+    /// Name of its pid file and log.
+    pub(crate) name: String,
+    pub(crate) program: PathBuf,
+    pub(crate) arguments: Vec<String>,
+    pub(crate) environment: Vec<(String, String)>,
+    /// Network namespace it runs in; none: ours.
+    pub(crate) namespace: Option<String>,
+    /// User and group; none: ours.
+    pub(crate) user: Option<(u32, u32)>,
+    /// The program that writes its log: `hako-logs`.
+    pub(crate) logger: PathBuf,
+}
+
+/// Starts the process in a session of its own, with its output going to its log, and notes its pid.
+pub(crate) fn start(layout: &Layout, spec: &Spec) -> anyhow::Result<u32> {
+    let log = layout.log(&spec.name);
+    let mut logger = Command::new("setsid")
+        .arg(&spec.logger)
+        .arg(&log)
+        .arg(LOG_LIMIT.to_string())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .current_dir("/")
+        .spawn()
+        .with_context(|| format!("can't start {}", spec.logger.display()))?;
+    let sink: OwnedFd = logger.stdin.take().context("the logger's input is piped")?.into();
+
+    let mut words: Vec<std::ffi::OsString> = Vec::new();
+    if let Some(namespace) = &spec.namespace {
+        // Not `ip netns exec`: it would put a fresh /sys, without cgroups, over ours.
+        words.extend(["nsenter".into(), format!("--net=/run/netns/{namespace}").into(), "--".into()]);
+    }
+    if let Some((uid, gid)) = spec.user {
+        let (uid, gid) = (uid.to_string(), gid.to_string());
+        words.extend(["setpriv", "--reuid", &uid, "--regid", &gid, "--clear-groups", "--"].map(Into::into));
+    }
+    words.push(spec.program.clone().into());
+    words.extend(spec.arguments.iter().map(Into::into));
+    // setsid, nsenter and setpriv each replace themselves by what follows: the pid is the program's.
+    let mut command = Command::new("setsid");
+    command.args(words).env_clear().env("PATH", PATH).env("HOME", "/root").current_dir("/");
+    command.envs(PASSED.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
+    command.envs(spec.environment.iter().map(|(k, v)| (k, v)));
+    command.stdin(Stdio::null()).stdout(sink.try_clone()?).stderr(sink);
+    let mut child = command.spawn().with_context(|| format!("can't start {}", spec.program.display()))?;
+    let pid = child.id();
+    drop(command);
+    note(layout, &spec.name, pid)?;
+    // Whoever started it reaps it, in case we live longer than it does.
+    std::thread::spawn(move || (child.wait(), logger.wait()));
+    Ok(pid)
+}
+
+fn note(layout: &Layout, name: &str, pid: u32) -> anyhow::Result<()> {
+    let started = start_time(pid).with_context(|| format!("{name} ended at once"))?;
+    std::fs::write(layout.pid_file(name), format!("{pid} {started}\n"))?;
+    Ok(())
+}
+
+/// The process's pid if it lives: the pid file's, with the start time that was noted there.
+pub(crate) fn pid(layout: &Layout, name: &str) -> Option<u32> {
+    let text = std::fs::read_to_string(layout.pid_file(name)).ok()?;
+    let (pid, started) = text.trim().split_once(' ')?;
+    let pid = pid.parse().ok()?;
+    (start_time(pid)? == started).then_some(pid)
+}
+
+/// When a process started, in clock ticks since boot; none if it is gone or a zombie.
+fn start_time(pid: u32) -> Option<String> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
+    // Fields 3 (state) and 22 (start time) of proc(5).
+    let state = fields.next()?;
+    (state != "Z" && state != "X").then_some(())?;
+    fields.nth(18).map(str::to_owned)
+}
+
+/// Sends a signal to the process if it lives; says whether it did.
+pub(crate) fn signal(layout: &Layout, name: &str, signal: Signal) -> bool {
+    let Some(pid) = pid(layout, name).and_then(|pid| i32::try_from(pid).ok()) else { return false };
+    kill(Pid::from_raw(pid), signal).is_ok()
+}
+
+/// Ends the process: SIGTERM (or `first`), and SIGKILL if it is still there after `grace`.
+pub(crate) fn stop(layout: &Layout, name: &str, first: Signal, grace: Duration) {
+    if signal(layout, name, first) && !wait_gone(layout, name, grace) {
+        signal(layout, name, Signal::SIGKILL);
+        wait_gone(layout, name, Duration::from_secs(5));
+    }
+    let _ = std::fs::remove_file(layout.pid_file(name));
+}
+
+/// Waits until the process is gone; says whether it is.
+pub(crate) fn wait_gone(layout: &Layout, name: &str, limit: Duration) -> bool {
+    wait(limit, || pid(layout, name).is_none())
+}
+
+/// Waits until `done`; says whether it was within `limit`.
+pub(crate) fn wait(limit: Duration, mut done: impl FnMut() -> bool) -> bool {
+    let deadline = Instant::now() + limit;
+    loop {
+        if done() {
+            return true;
+        }
+        if Instant::now() >= deadline {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// The log's last lines, to show with an error.
+pub(crate) fn log_tail(layout: &Layout, name: &str) -> String {
+    const BYTES: u64 = 4096;
+    const LINES: usize = 12;
+    let read = || -> std::io::Result<Vec<String>> {
+        let mut file = std::fs::File::open(layout.log(name))?;
+        let size = file.metadata()?.len();
+        file.seek(SeekFrom::Start(size.saturating_sub(BYTES)))?;
+        BufReader::new(file).lines().collect()
+    };
+    let lines = read().unwrap_or_default();
+    lines[lines.len().saturating_sub(LINES)..].iter().map(|l| format!("    {l}\n")).collect()
+}
