@@ -26,7 +26,7 @@ pub use kind::{
 };
 pub use merge::{PatchError, strategic_merge};
 pub use openapi::{openapi_v3_group, openapi_v3_index};
-pub use protobuf::{DecodeError, from_protobuf};
+pub use protobuf::{DecodeError, PROTOBUF_MAGIC, from_protobuf};
 pub use scalar::{canonical_micro_time, canonical_quantity, canonical_time};
 pub use table::{Field, ListType, Message, MessageId, Strategy, Type, message, message_of, message_of_kind};
 
