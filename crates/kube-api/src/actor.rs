@@ -1,0 +1,136 @@
+//! Who does something, and whether it may.
+
+use domain::Principal;
+use problem::kube::Status;
+use serde_json::{Value, json};
+use std::{collections::BTreeMap, sync::Arc};
+
+/// An authenticated caller, inside a cluster's world.
+#[derive(Debug, Clone)]
+pub struct Actor {
+    /// Kubernetes user name.
+    pub name: Arc<str>,
+    /// UID of the user; empty if it has none.
+    pub uid: Arc<str>,
+    /// Groups, `system:masters` among them for those who may do everything.
+    pub groups: Vec<String>,
+    /// Further facts, as `authentication.kubernetes.io/pod-name`.
+    pub extra: BTreeMap<String, Vec<String>>,
+    role: Role,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    /// May do everything.
+    Master,
+    /// A user of the tenant that owns the cluster: everything, until RBAC comes.
+    Tenant,
+    /// A service account: discovery and reviews of itself, until RBAC comes.
+    ServiceAccount,
+}
+
+/// What somebody wants to do, as access reviews and authorisation name it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Attempt<'a> {
+    pub(crate) verb: &'a str,
+    pub(crate) group: &'a str,
+    pub(crate) resource: &'a str,
+    pub(crate) subresource: &'a str,
+    pub(crate) namespace: &'a str,
+    pub(crate) name: &'a str,
+}
+
+impl Actor {
+    /// A part of the system, such as `system:kube-scheduler`.
+    #[must_use]
+    pub fn system(name: &str) -> Self {
+        Self::new(name, "", vec!["system:masters".into()], Role::Master)
+    }
+
+    /// A user of the tenant that owns the cluster.
+    #[must_use]
+    pub fn tenant(principal: &Principal) -> Self {
+        Self::new(&principal.user_name, principal.user_id.as_str(), principal.groups.clone(), Role::Tenant)
+    }
+
+    /// A service account of the cluster.
+    #[must_use]
+    pub fn service_account(namespace: &str, name: &str, uid: &str) -> Self {
+        let groups = vec!["system:serviceaccounts".into(), format!("system:serviceaccounts:{namespace}")];
+        Self::new(&format!("system:serviceaccount:{namespace}:{name}"), uid, groups, Role::ServiceAccount)
+    }
+
+    fn new(name: &str, uid: &str, mut groups: Vec<String>, role: Role) -> Self {
+        groups.push("system:authenticated".into());
+        Self { name: name.into(), uid: uid.into(), groups, extra: BTreeMap::new(), role }
+    }
+
+    /// `userInfo` as reviews show it.
+    #[must_use]
+    pub fn user_info(&self) -> Value {
+        let mut info = json!({"username": &*self.name, "groups": self.groups});
+        if !self.uid.is_empty() {
+            info["uid"] = json!(&*self.uid);
+        }
+        if !self.extra.is_empty() {
+            info["extra"] = json!(self.extra);
+        }
+        info
+    }
+
+    /// True for the system's own parts and for the tenant's users.
+    #[must_use]
+    pub fn is_privileged(&self) -> bool {
+        self.role != Role::ServiceAccount
+    }
+
+    /// Whether the attempt is allowed.
+    pub(crate) fn may(&self, attempt: &Attempt<'_>) -> bool {
+        let own_review = attempt.verb == "create"
+            && matches!(
+                (attempt.group, attempt.resource),
+                ("authorization.k8s.io", "selfsubjectaccessreviews" | "selfsubjectrulesreviews")
+                    | ("authentication.k8s.io", "selfsubjectreviews")
+            );
+        self.is_privileged() || own_review
+    }
+
+    /// Refuses what is not allowed.
+    ///
+    /// # Errors
+    /// 403 in upstream's words.
+    pub(crate) fn authorize(&self, attempt: &Attempt<'_>) -> Result<(), Status> {
+        if self.may(attempt) {
+            return Ok(());
+        }
+        let (verb, group, resource) = (attempt.verb, attempt.group, attempt.resource);
+        let full = match attempt.subresource {
+            "" => resource.to_owned(),
+            subresource => format!("{resource}/{subresource}"),
+        };
+        let place = match attempt.namespace {
+            "" => "at the cluster scope".to_owned(),
+            namespace => format!("in the namespace {namespace:?}"),
+        };
+        let user = &self.name;
+        let why = format!("User {user:?} cannot {verb} resource {full:?} in API group {group:?} {place}");
+        let qualified = if group.is_empty() { resource.to_owned() } else { format!("{resource}.{group}") };
+        Err(Status::forbidden(&qualified, attempt.name, &why))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn service_accounts_are_refused_in_upstreams_words() {
+        let actor = Actor::service_account("a", "default", "1");
+        let attempt = Attempt { verb: "list", resource: "pods", namespace: "x", ..Attempt::default() };
+        assert_eq!(
+            actor.authorize(&attempt).unwrap_err().message(),
+            "pods is forbidden: User \"system:serviceaccount:a:default\" cannot list resource \"pods\" in API group \"\" in the namespace \"x\""
+        );
+        assert!(Actor::system("x").authorize(&attempt).is_ok());
+    }
+}
