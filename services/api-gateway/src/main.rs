@@ -1,2 +1,7 @@
-//! placeholder
-fn main() {}
+//! The gateway's process.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    runtime::main("api-gateway", api_gateway::run)
+}
