@@ -1,0 +1,387 @@
+//! One task per pod: looks at containerd, decides by [`diff`](super::diff), acts, and tells how the pod is.
+
+mod health;
+
+use std::collections::HashMap;
+use std::io::Write;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use domain::unix_ms;
+use k8s_openapi::api::core::v1::{ContainerStatus, PodStatus};
+use parking_lot::Mutex;
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::{AbortHandle, JoinSet};
+
+use crate::context::Shared;
+use crate::cri::view::{self, PodView, State};
+use crate::placement::Desired;
+use crate::pod::act::{self, Done, Outcome, Subject};
+use crate::pod::backoff::{Backoff, Failure};
+use crate::pod::diff::{self, Action};
+use crate::pod::http::Place;
+use crate::pod::memory::{Ended, Memory, Target, Volumes};
+use crate::pod::probe::Report;
+use crate::pod::{policy, status};
+use crate::usage::PlacementInfo;
+
+/// How long something is left alone after stopping or removing it failed.
+const HOLD_MS: i64 = 1_000;
+/// How long to wait for a containerd that does not answer.
+const RUNTIME_PAUSE: Duration = Duration::from_secs(1);
+
+/// What others may see of a running worker.
+#[derive(Default)]
+pub struct Live {
+    /// The pod in containerd, as of the last look.
+    pub view: Mutex<PodView>,
+    /// Where the pod is reached.
+    pub place: Mutex<Option<Place>>,
+}
+
+/// A pod's worker, before it runs.
+pub struct Worker {
+    context: Shared,
+    desired: watch::Receiver<Arc<Desired>>,
+    wake: Arc<Notify>,
+    live: Arc<Live>,
+    memory: Memory,
+    status: PodStatus,
+    said_generation: Option<u64>,
+    probes: HashMap<String, AbortHandle>,
+    reports: (mpsc::Sender<(String, Report)>, mpsc::Receiver<(String, Report)>),
+    actions: JoinSet<Outcome>,
+    place: Option<(String, Place)>,
+    billing: Billing,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Billing {
+    Before,
+    Running,
+    Over,
+}
+
+impl Worker {
+    /// A worker of the pod in `desired`.
+    pub fn new(context: Shared, desired: watch::Receiver<Arc<Desired>>, wake: Arc<Notify>, live: Arc<Live>) -> Self {
+        Self {
+            context,
+            desired,
+            wake,
+            live,
+            memory: Memory::default(),
+            status: PodStatus::default(),
+            said_generation: None,
+            probes: HashMap::new(),
+            // Probes wait while the worker is busy looking; they have nothing better to do.
+            reports: mpsc::channel(32),
+            actions: JoinSet::new(),
+            place: None,
+            billing: Billing::Before,
+        }
+    }
+
+    /// Works until nothing of the pod is left, and gives its last status; or `None` when the agent stops.
+    pub async fn run(mut self) -> Option<Bytes> {
+        self.recall();
+        let mut fresh = true;
+        loop {
+            let desired = self.desired.borrow_and_update().clone();
+            let known = self.live.view.lock().clone();
+            match view::observe(&self.context.cri, desired.uid(), &known).await {
+                Ok(seen) => *self.live.view.lock() = seen,
+                Err(error) => {
+                    tracing::warn!(pod.uid = desired.uid(), error = error.message(), "containerd does not answer");
+                    tokio::select! {
+                        () = self.context.stop.cancelled() => return None,
+                        () = tokio::time::sleep(RUNTIME_PAUSE) => continue,
+                    }
+                }
+            }
+            let view = self.live.view.lock().clone();
+            if std::mem::take(&mut fresh) {
+                let ended = self.memory.ended.take();
+                self.memory = Memory { ended, ..Memory::rebuild(&view, unix_ms()) };
+            }
+            let wake_ms = self.step(&desired, view).await;
+            if self.wait(wake_ms).await? {
+                let last = serde_json::to_vec(&self.status).unwrap_or_default();
+                return Some(last.into());
+            }
+        }
+    }
+
+    /// One look: remember, decide, tell, and begin what is to be done. Gives when to look again at the latest.
+    async fn step(&mut self, desired: &Arc<Desired>, view: PodView) -> Option<i64> {
+        self.find_place(desired, &view).await;
+        self.hear_last_words(desired, &view);
+        self.watch_health(desired, &view);
+        let now_ms = unix_ms();
+        if self.memory.ended.is_none() && desired.removal.is_none() {
+            let refused = policy::refused(desired);
+            self.memory.ended = diff::ended(desired, &view, refused.as_deref(), now_ms);
+            if let Some(ended) = self.memory.ended.as_ref().filter(|e| !e.reason.is_empty()) {
+                let (reason, message) = (ended.reason.clone(), ended.message.clone());
+                self.context.event(desired.uid(), "Warning", &reason, message, "");
+            }
+        }
+        self.bill(desired, &view, now_ms).await;
+        let plan = diff::diff(desired, &view, &self.memory, now_ms);
+        self.tell(desired, &view, now_ms);
+        for action in plan.actions {
+            self.begin(desired, &view, action, now_ms);
+        }
+        plan.wake_ms
+    }
+
+    fn begin(&mut self, desired: &Arc<Desired>, view: &PodView, action: Action, now_ms: i64) {
+        if let Action::Start { container, attempt } = &action {
+            let again = *attempt > 0 && !self.memory.failures.contains_key(container);
+            if again && view.current(container).is_some_and(|c| c.state == State::Exited) {
+                let before = self.memory.backoff.get(container).copied();
+                self.memory.backoff.insert(container.clone(), Backoff::next(before, now_ms));
+            }
+        }
+        tracing::debug!(pod.uid = desired.uid(), ?action, "begins");
+        self.memory.busy.insert(action.target());
+        let subject = Subject {
+            context: self.context.clone(),
+            desired: desired.clone(),
+            view: view.clone(),
+            place: self.place.as_ref().map(|(_, place)| place.clone()),
+        };
+        self.actions.spawn(self.context.tasks.track_future(act::act(subject, action)));
+    }
+
+    /// Waits for a reason to look again. `Some(true)`: nothing is left of the pod. `None`: the agent stops.
+    async fn wait(&mut self, wake_ms: Option<i64>) -> Option<bool> {
+        let pause = wake_ms.map_or(Duration::from_secs(60), |at| {
+            Duration::from_millis(u64::try_from(at - unix_ms()).unwrap_or(0)) + Duration::from_millis(1)
+        });
+        tokio::select! {
+            () = self.context.stop.cancelled() => return None,
+            changed = self.desired.changed() => {
+                if changed.is_err() {
+                    return None;
+                }
+            }
+            () = self.wake.notified() => {}
+            Some(outcome) = self.actions.join_next(), if !self.actions.is_empty() => {
+                // A panic in an action is a bug; the worker ends with it and the agent's log says where.
+                if self.remember(outcome.expect("actions do not panic")) {
+                    return Some(true);
+                }
+            }
+            Some((id, report)) = self.reports.1.recv() => self.take_report(&id, report),
+            () = tokio::time::sleep(pause) => {}
+        }
+        while let Ok((id, report)) = self.reports.1.try_recv() {
+            self.take_report(&id, report);
+        }
+        while let Some(outcome) = self.actions.try_join_next() {
+            if self.remember(outcome.expect("actions do not panic")) {
+                return Some(true);
+            }
+        }
+        Some(false)
+    }
+
+    /// True when the pod is gone.
+    fn remember(&mut self, outcome: Outcome) -> bool {
+        let Outcome { target, result } = outcome;
+        let now_ms = unix_ms();
+        self.memory.busy.remove(&target);
+        match result {
+            Ok(Done::Cleaned) => return true,
+            Ok(Done::Volumes(generation)) => self.memory.volumes = Volumes::Ready(generation),
+            Ok(Done::Sandbox) => self.memory.sandbox = None,
+            Ok(Done::Started(name)) => _ = self.memory.failures.remove(&name),
+            Ok(Done::Other) => _ = self.memory.held.remove(&target),
+            Err(failed) => match (failed.reason, &target) {
+                ("FailedMount", _) => {
+                    let before = match &self.memory.volumes {
+                        Volumes::Failed(before) => Some(before),
+                        _ => None,
+                    };
+                    let failure = Failure::new(failed.reason, failed.message, before, now_ms);
+                    self.memory.volumes = Volumes::Failed(failure);
+                }
+                ("FailedCreatePodSandBox", _) => {
+                    let before = self.memory.sandbox.as_ref();
+                    self.memory.sandbox = Some(Failure::new(failed.reason, failed.message, before, now_ms));
+                }
+                ("FailedKillPod" | "FailedRemove" | "FailedUnmount", _) => {
+                    tracing::warn!(?target, reason = failed.reason, "{}", failed.message);
+                    self.memory.held.insert(target, now_ms + HOLD_MS);
+                }
+                (_, Target::Container(name)) => {
+                    let before = self.memory.failures.get(name);
+                    let failure = Failure::new(failed.reason, failed.message, before, now_ms);
+                    self.memory.failures.insert(name.clone(), failure);
+                }
+                (_, Target::Pod | Target::Volumes) => _ = self.memory.held.insert(target, now_ms + HOLD_MS),
+            },
+        }
+        false
+    }
+
+    async fn find_place(&mut self, desired: &Desired, view: &PodView) {
+        let Some(sandbox) = view.ready_sandbox() else {
+            self.place = None;
+            *self.live.place.lock() = None;
+            return;
+        };
+        if self.place.as_ref().is_some_and(|(id, _)| *id == sandbox.id) {
+            return;
+        }
+        match self.context.cri.sandbox_netns(&sandbox.id).await {
+            Ok(netns) => {
+                let place = Place { netns, ip: sandbox.ip.clone() };
+                *self.live.place.lock() = Some(place.clone());
+                self.place = Some((sandbox.id.clone(), place));
+            }
+            Err(error) => tracing::warn!(pod.uid = desired.uid(), error = error.message(), "no network namespace"),
+        }
+    }
+
+    fn hear_last_words(&mut self, desired: &Desired, view: &PodView) {
+        for (name, all) in &view.containers {
+            for container in all.iter().filter(|c| c.state == State::Exited) {
+                if !self.memory.last_words.contains_key(&container.id) {
+                    let words = health::last_words(&self.context, desired, name, container);
+                    self.memory.last_words.insert(container.id.clone(), words);
+                }
+            }
+        }
+    }
+
+    /// Billed from the first container's making to the last one's end. The journal makes repeats harmless.
+    async fn bill(&mut self, desired: &Desired, view: &PodView, now_ms: i64) {
+        let journal = &self.context.journal;
+        let running = view.running().next().is_some();
+        let result = match self.billing {
+            Billing::Before => {
+                let Some(first) = view.first_created() else { return };
+                self.billing = Billing::Running;
+                journal.start(desired.uid(), placement_info(desired), first / 1_000_000).await
+            }
+            Billing::Running if !running && (self.memory.ended.is_some() || desired.removal.is_some()) => {
+                if self.memory.busy.iter().any(|t| matches!(t, Target::Container(_))) {
+                    return;
+                }
+                self.billing = Billing::Over;
+                let at_ms = view.last_finished().map_or(now_ms, |ns| ns / 1_000_000).min(now_ms);
+                journal.stop(desired.uid(), at_ms).await
+            }
+            Billing::Running | Billing::Over => return,
+        };
+        if let Err(error) = result {
+            tracing::error!(pod.uid = desired.uid(), error = format!("{error:#}"), "usage could not be journalled");
+        }
+    }
+
+    /// Publishes the status if it changed.
+    fn tell(&mut self, desired: &Desired, view: &PodView, now_ms: i64) {
+        let (memory, previous) = (&self.memory, &self.status);
+        let status = status::pod_status(&status::Sources { desired, view, memory, previous, now_ms });
+        let generation = desired.placement.generation;
+        if status == self.status && self.said_generation == Some(generation) {
+            return;
+        }
+        self.tell_backoffs(desired, &status);
+        self.status = status;
+        self.said_generation = Some(generation);
+        match serde_json::to_vec(&self.status) {
+            Ok(bytes) => {
+                self.keep(desired, &bytes);
+                self.context.outbox.status(desired.uid(), generation, bytes.into(), false);
+            }
+            Err(error) => tracing::error!(pod.uid = desired.uid(), %error, "status cannot be written as JSON"),
+        }
+    }
+
+    fn tell_backoffs(&self, desired: &Desired, status: &PodStatus) {
+        let entries = |s: &PodStatus| -> Vec<ContainerStatus> {
+            s.init_container_statuses.iter().flatten().chain(s.container_statuses.iter().flatten()).cloned().collect()
+        };
+        let before = entries(&self.status);
+        for entry in entries(status) {
+            let Some(reason) = waiting(&entry) else { continue };
+            if before.iter().any(|b| b.name == entry.name && waiting(b) == Some(reason)) {
+                continue;
+            }
+            let (uid, placement) = (desired.uid(), &desired.placement);
+            match reason {
+                "CrashLoopBackOff" => {
+                    let message = format!(
+                        "Back-off restarting failed container {} in pod {}_{}({uid})",
+                        entry.name, placement.name, placement.namespace
+                    );
+                    self.context.event(uid, "Warning", "BackOff", message, &entry.name);
+                }
+                "ImagePullBackOff" => {
+                    let message = entry.state.and_then(|s| s.waiting).and_then(|w| w.message).unwrap_or_default();
+                    self.context.event(uid, "Normal", "BackOff", message, &entry.name);
+                    self.context.event(uid, "Warning", "Failed", "Error: ImagePullBackOff", &entry.name);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Keeps the status for the next agent. Losing it loses times of transitions, so it is not synced.
+    fn keep(&self, desired: &Desired, bytes: &[u8]) {
+        let path = self.context.paths.status_file(desired.uid());
+        let temporary = path.with_extension("tmp");
+        let write = || {
+            std::fs::create_dir_all(self.context.paths.pod(desired.uid()))?;
+            std::fs::File::create(&temporary)?.write_all(bytes)?;
+            std::fs::rename(&temporary, &path)
+        };
+        if let Err(error) = write() {
+            tracing::warn!(pod.uid = desired.uid(), %error, "status cannot be kept");
+        }
+    }
+
+    /// What the agent before this one said last.
+    fn recall(&mut self) {
+        let desired = self.desired.borrow().clone();
+        let Ok(bytes) = std::fs::read(self.context.paths.status_file(desired.uid())) else { return };
+        let Ok(status) = serde_json::from_slice::<PodStatus>(&bytes) else { return };
+        if let Some(phase) = status.phase.clone().filter(|p| p == "Failed" || p == "Succeeded") {
+            let (reason, message) = (status.reason.clone().unwrap_or_default(), status.message.clone().unwrap_or_default());
+            self.memory.ended = Some(Ended { phase, reason, message });
+            self.billing = Billing::Running;
+        }
+        self.status = status;
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        for probe in self.probes.values() {
+            probe.abort();
+        }
+    }
+}
+
+fn waiting(status: &ContainerStatus) -> Option<&str> {
+    status.state.as_ref()?.waiting.as_ref()?.reason.as_deref()
+}
+
+fn placement_info(desired: &Desired) -> PlacementInfo {
+    let placement = &desired.placement;
+    let size = placement.size.unwrap_or_default();
+    PlacementInfo {
+        tenant_id: placement.tenant_id.clone(),
+        compartment_id: placement.compartment_id.clone(),
+        cluster_id: placement.cluster_id.clone(),
+        namespace: placement.namespace.clone(),
+        name: placement.name.clone(),
+        shape: placement.shape.clone(),
+        ocpu_milli: size.ocpu_milli,
+        memory_bytes: size.memory_bytes,
+    }
+}
