@@ -20,6 +20,10 @@ pub(crate) const NAME: &str = "postgres";
 /// The services that have a role and a schema.
 const ROLES: &[&str] = &["control", "billing"];
 const DATABASE: &str = "hako";
+/// Time that a start may take: recovery after a crash replays the log.
+const START: Duration = Duration::from_secs(60);
+/// Starts that are tried.
+const ATTEMPTS: u32 = 5;
 
 /// URL by which `role` connects. Holds a password: for files that root alone may read.
 pub(crate) fn url(layout: &Layout, fabric: Fabric, role: &str) -> anyhow::Result<String> {
@@ -39,13 +43,26 @@ pub(crate) fn up(layout: &Layout, fabric: Fabric, logger: &Path) -> anyhow::Resu
     if !data.join("PG_VERSION").exists() {
         initialise(&binaries, &data, owner)?;
     }
-    if process::pid(layout, NAME).is_none() {
-        // A pid file of a server that was killed, whose number somebody else has now, would stop the start.
-        let _ = std::fs::remove_file(data.join("postmaster.pid"));
-        process::start(layout, &spec(&binaries, &data, &sockets, fabric, owner, logger))?;
-    }
+    let spec = spec(&binaries, &data, &sockets, fabric, owner, logger);
     let answers = || psql(&binaries, &sockets, owner, "postgres", "select 1").is_ok();
-    if !process::wait(Duration::from_secs(60), answers) {
+    let lives = || process::pid(layout, NAME).is_some();
+    // After a kill, the old server's children may hold its memory for a moment: then the first start fails.
+    for _ in 0..ATTEMPTS {
+        if !lives() {
+            // Locks of a server that was killed hold a number that a zombie or a stranger may have now.
+            let lock = sockets.join(format!(".s.PGSQL.{POSTGRES_PORT}.lock"));
+            for stale in [data.join("postmaster.pid"), lock] {
+                let _ = std::fs::remove_file(stale);
+            }
+            process::start(layout, &spec)?;
+        }
+        process::wait(START, || answers() || !lives());
+        if lives() {
+            break;
+        }
+        std::thread::sleep(Duration::from_secs(1));
+    }
+    if !answers() {
         bail!("PostgreSQL does not answer; its log ends with\n{}", process::log_tail(layout, NAME));
     }
     provision(layout, &binaries, &sockets, owner)

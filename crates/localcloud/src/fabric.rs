@@ -94,11 +94,11 @@ impl Fabric {
 
     /// Hosts reach the outside under this machine's address, and the machine's other rules don't stop them.
     fn translate(self, layout: &Layout) -> anyhow::Result<()> {
-        let (table, subnet, bridge) = (layout.table(), self.subnet(), layout.bridge());
+        let (table, subnet) = (layout.table(), self.subnet());
         let rules = format!(
             "table inet {table}\ndelete table inet {table}\ntable inet {table} {{\n\
              chain postrouting {{ type nat hook postrouting priority srcnat; \
-             ip saddr {subnet} oifname != \"{bridge}\" masquerade }}\n}}\n"
+             ip saddr {subnet} ip daddr != {subnet} oifname != \"lo\" masquerade; }}\n}}\n"
         );
         let mut command = Command::new("nft");
         command.args(["-f", "-"]);

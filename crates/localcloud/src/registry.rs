@@ -31,7 +31,7 @@ pub(crate) fn up(layout: &Layout, fabric: Fabric, logger: &Path) -> anyhow::Resu
     std::fs::create_dir_all(&storage)?;
     let config = layout.state.join("config/registry.yml");
     let text = format!(
-        "version: 0.1\nlog: {{level: warn, accesslog: {{disabled: true}}}}\n\
+        "version: 0.1\nlog: {{level: error, accesslog: {{disabled: true}}}}\n\
          storage:\n  filesystem: {{rootdirectory: {:?}}}\n  delete: {{enabled: true}}\n  cache: {{blobdescriptor: inmemory}}\n\
          http: {{addr: \"{address}\", secret: {:?}}}\n",
         storage,
