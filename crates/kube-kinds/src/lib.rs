@@ -2,14 +2,15 @@
 //! Pure functions over JSON. Never: I/O, clocks (time is an argument), knowledge of other objects.
 
 mod default;
+mod json;
 mod prepare;
 mod select;
 mod table;
 mod validate;
 
-pub use default::set_defaults;
+pub use default::{add_token_volume, set_defaults};
 pub use prepare::{prepare_create, prepare_status, prepare_update};
 pub use problem::kube::Cause;
-pub use select::selectable_fields;
+pub use select::{selectable_fields, selectable_names, stored_field};
 pub use table::{Column, columns, row};
 pub use validate::{validate_create, validate_name, validate_status, validate_update};
