@@ -4,19 +4,32 @@
 
 mod actor;
 mod admission;
+mod auth;
+mod body;
+mod bootstrap;
+mod call;
+mod document;
+mod handler;
 mod meta;
 mod metrics;
 mod negotiate;
 pub mod ops;
 mod patch;
 mod path;
+mod proxy;
 mod query;
+mod respond;
+mod review;
 pub mod selector;
 mod state;
 mod subresource;
+mod table;
 mod token;
 mod verb;
 
 pub use actor::Actor;
+pub use bootstrap::{ClusterBootstrap, bootstrap_cluster};
+pub use document::KUBERNETES_VERSION;
+pub use handler::router;
 pub use state::{ApiConfig, ApiState, ClusterDirectory};
 pub use token::{Claims, KeyError, PrivateClaims, Reference, SigningKeys};

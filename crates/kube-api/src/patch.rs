@@ -52,14 +52,6 @@ impl Patch {
         }
     }
 
-    /// The value that the patch would set at the top of the object, for checks of unknown fields.
-    pub(crate) fn object(&self) -> Option<&Value> {
-        match self {
-            Self::Json(_) => None,
-            Self::Merge(value) | Self::Strategic(value) => Some(value),
-        }
-    }
-
     /// The object after the change.
     ///
     /// # Errors

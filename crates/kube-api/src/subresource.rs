@@ -1,7 +1,7 @@
 //! Subresources that are more than a part of their object.
 
 pub(crate) mod binding;
-//MOD connect
+pub(crate) mod connect;
 pub(crate) mod eviction;
-//MOD scale
+pub(crate) mod scale;
 pub(crate) mod token;

@@ -3,11 +3,11 @@
 
 pub(crate) mod create;
 pub(crate) mod delete;
-//MOD get
-//MOD list
+pub(crate) mod get;
+pub(crate) mod list;
 pub(crate) mod update;
-//MOD watch
-//MOD wildcard
+pub(crate) mod watch;
+pub(crate) mod wildcard;
 
 use crate::meta;
 use kube_schema::Kind;

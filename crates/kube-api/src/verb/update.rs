@@ -68,7 +68,22 @@ pub(crate) async fn patch(
     dry_run: bool,
 ) -> Result<Arc<Object>, Status> {
     let key = meta::key(kind, namespace, name);
-    let done = commit(cluster, dry_run, move |txn| change(txn, kind, part, &key, move |old| patch.apply(kind, old))).await?;
+    on_current(cluster, kind, part, key, dry_run, move |old| patch.apply(kind, old)).await
+}
+
+/// Changes an object: `make` turns its current state, in `kind`'s version, into the wanted one.
+///
+/// # Errors
+/// 404, 409, 422, 503, what `make` says.
+pub(crate) async fn on_current(
+    cluster: &Cluster,
+    kind: &'static Kind,
+    part: Part,
+    key: Key,
+    dry_run: bool,
+    make: impl FnOnce(&Value) -> Result<Value, Status> + Send + 'static,
+) -> Result<Arc<Object>, Status> {
+    let done = commit(cluster, dry_run, move |txn| change(txn, kind, part, &key, make)).await?;
     Ok(if dry_run { undo_version(cluster, &done) } else { done })
 }
 

@@ -145,7 +145,7 @@ impl Stream {
     fn signal(&mut self, signal: &Signal, out: &mut BytesMut) {
         match signal {
             Signal::Committed(cluster, events) => {
-                for event in events.iter().filter(|event| event.object.key.resource == self.resource) {
+                for event in events.iter() {
                     self.event(cluster, event, out);
                 }
             }
@@ -155,6 +155,9 @@ impl Stream {
     }
 
     fn event(&mut self, cluster: &ClusterId, event: &Event, out: &mut BytesMut) {
+        if event.object.key.resource != self.resource {
+            return;
+        }
         let place = place(&event.object);
         if !self.listed.is_empty() {
             let key = (cluster.clone(), place.clone());

@@ -1,0 +1,185 @@
+//! A real store on a private Postgres, the router on a loopback port, and kubectl.
+
+use domain::{ClusterId, Principal, SystemClock, TenantId, UserId};
+use kube_api::{ApiConfig, ApiState, ClusterBootstrap, ClusterDirectory, SigningKeys};
+use kube_store::{Cluster, Limits, StoreConfig, Stores};
+use serde_json::Value;
+use std::{
+    collections::HashMap,
+    future::Future,
+    pin::Pin,
+    process::Stdio,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+use tokio_util::sync::CancellationToken;
+
+/// Who owns which cluster, for tests.
+#[derive(Default)]
+pub struct Directory(Mutex<HashMap<ClusterId, TenantId>>);
+
+impl ClusterDirectory for Directory {
+    fn tenant_of<'a>(
+        &'a self,
+        cluster: &'a ClusterId,
+    ) -> Pin<Box<dyn Future<Output = Result<Option<TenantId>, String>> + Send + 'a>> {
+        let found = self.0.lock().unwrap().get(cluster).cloned();
+        Box::pin(async move { Ok(found) })
+    }
+}
+
+/// Everything that a test needs.
+pub struct World {
+    pub state: Arc<ApiState>,
+    pub cluster: Arc<Cluster>,
+    pub principal: Principal,
+    pub base: String,
+    directory: Arc<Directory>,
+    stop: CancellationToken,
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+/// Header by which a test says which peer it is.
+pub const PEER: &str = "x-test-peer";
+
+impl World {
+    /// Starts with one bootstrapped cluster. Requests without further headers come from the owner through the gateway.
+    pub async fn new(name: &str) -> Self {
+        Self::with(name, ApiConfig::default()).await
+    }
+
+    pub async fn with(name: &str, config: ApiConfig) -> Self {
+        let url = testkit::Postgres::start().await.database(name).await;
+        let db = postgres::connect_control(&url, 4).await.unwrap();
+        postgres::migrate_control(&db).await.unwrap();
+        let store = StoreConfig {
+            replica: "a".into(),
+            idle_after: Duration::from_secs(600),
+            limits: Limits::default(),
+            sealer: Arc::new(sealing::Sealer::new(&[9; 32]).unwrap()),
+            sealed: |resource| resource == "secrets",
+            extract: kube_kinds::selectable_fields,
+        };
+        let stores = Stores::start(db, store).await.unwrap();
+        let id = ClusterId::generate();
+        let cluster = stores.create_cluster(&id).await.unwrap();
+        let tenant = TenantId::generate();
+        let bootstrap = ClusterBootstrap {
+            tenant: tenant.clone(),
+            endpoint: Some(([10, 0, 0, 1].into(), 6443)),
+            ..ClusterBootstrap::default()
+        };
+        kube_api::bootstrap_cluster(&cluster, &bootstrap).await.unwrap();
+        let directory = Arc::new(Directory::default());
+        directory.0.lock().unwrap().insert(id.clone(), tenant.clone());
+        let keys = SigningKeys::from_secret(&[3; 32]).unwrap();
+        let state = ApiState::new(stores, Arc::clone(&directory) as Arc<_>, keys, config, Arc::new(SystemClock));
+        let principal = Principal {
+            tenant_id: tenant,
+            user_id: UserId::generate(),
+            user_name: "ada".into(),
+            groups: vec!["Administrators".into()],
+            cluster_id: None,
+        };
+        let stop = CancellationToken::new();
+        let base = serve(kube_api::router(Arc::clone(&state)), &principal, &stop).await;
+        Self { state, cluster, principal, base, directory, stop }
+    }
+
+    /// A second cluster, of another tenant.
+    pub async fn stranger(&self) -> Arc<Cluster> {
+        let id = ClusterId::generate();
+        self.directory.0.lock().unwrap().insert(id.clone(), TenantId::generate());
+        let cluster = self.state.stores.create_cluster(&id).await.unwrap();
+        kube_api::bootstrap_cluster(&cluster, &ClusterBootstrap::default()).await.unwrap();
+        cluster
+    }
+
+    /// URL of a path in the cluster.
+    pub fn url(&self, path: &str) -> String {
+        format!("{}/clusters/{}{path}", self.base, self.cluster.id())
+    }
+
+    pub async fn get(&self, path: &str) -> (u16, Value) {
+        answer(reqwest::Client::new().get(self.url(path))).await
+    }
+
+    pub async fn post(&self, path: &str, body: &Value) -> (u16, Value) {
+        answer(reqwest::Client::new().post(self.url(path)).json(body)).await
+    }
+
+    pub async fn put(&self, path: &str, body: &Value) -> (u16, Value) {
+        answer(reqwest::Client::new().put(self.url(path)).json(body)).await
+    }
+
+    pub async fn delete(&self, path: &str) -> (u16, Value) {
+        answer(reqwest::Client::new().delete(self.url(path))).await
+    }
+
+    pub async fn patch(&self, path: &str, kind: &str, body: &Value) -> (u16, Value) {
+        let request = reqwest::Client::new().patch(self.url(path));
+        answer(request.header("content-type", kind).body(body.to_string())).await
+    }
+
+    /// Runs kubectl of a version; panics if it fails.
+    pub async fn kubectl(&self, version: &str, line: &str, input: &str) -> String {
+        let (ok, out, err) = self.try_kubectl(version, line, input).await;
+        assert!(ok, "kubectl {line}\n{out}{err}");
+        out
+    }
+
+    /// Runs kubectl of a version; gives success, stdout, stderr.
+    pub async fn try_kubectl(&self, version: &str, line: &str, input: &str) -> (bool, String, String) {
+        use tokio::io::AsyncWriteExt;
+        let home = format!("/tmp/api-kubectl-{}-{version}", std::process::id());
+        let mut child = tokio::process::Command::new(format!("/work/kubectl-cache/{version}/kubectl"))
+            .arg(format!("--server={}", self.url("")))
+            .args(["--kubeconfig=/dev/null", &format!("--cache-dir={home}")])
+            .args(line.split_whitespace())
+            .env("HOME", &home)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        stdin.write_all(input.as_bytes()).await.unwrap();
+        drop(stdin);
+        let out = tokio::time::timeout(Duration::from_secs(60), child.wait_with_output()).await.unwrap().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (out.status.success(), text(&out.stdout), text(&out.stderr))
+    }
+}
+
+pub async fn answer(request: reqwest::RequestBuilder) -> (u16, Value) {
+    let response = request.send().await.unwrap();
+    let code = response.status().as_u16();
+    let bytes = response.bytes().await.unwrap();
+    (code, serde_json::from_slice(&bytes).unwrap_or_else(|_| String::from_utf8_lossy(&bytes).into_owned().into()))
+}
+
+async fn serve(app: axum::Router, principal: &Principal, stop: &CancellationToken) -> String {
+    let header = principal.to_header();
+    let app = app.layer(axum::middleware::from_fn(move |mut request: axum::extract::Request, next: axum::middleware::Next| {
+        let header = header.clone();
+        async move {
+            let named = request.headers().get(PEER).and_then(|v| v.to_str().ok()).map(str::to_owned);
+            let bearer = request.headers().contains_key("authorization");
+            if named.is_none() && !bearer && !request.headers().contains_key("x-hako-principal") {
+                request.headers_mut().insert("x-hako-principal", header.parse().unwrap());
+            }
+            let common_name = Some(named.unwrap_or_else(|| "api-gateway".into())).filter(|name| !name.is_empty());
+            request.extensions_mut().insert(runtime::Peer { common_name, address: ([127, 0, 0, 1], 1).into() });
+            next.run(request).await
+        }
+    }));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(runtime::serve::serve(listener, None, app, stop.clone()));
+    base
+}
