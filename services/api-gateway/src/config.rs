@@ -8,40 +8,68 @@ use std::{net::SocketAddr, path::PathBuf};
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// Public address, TLS.
+    /// Where the public connects: HTTPS, HTTP/2 and HTTP/1.1.
     pub listen: SocketAddr,
-    /// Address of health and metrics, plain HTTP.
+    /// Health and metrics; plain HTTP, keep it on loopback.
     pub ops_listen: SocketAddr,
-    /// Public certificate chain, PEM.
+    /// Certificate chain (PEM) shown to the public.
     pub certificate: PathBuf,
-    /// Its key, PEM.
+    /// Its private key (PEM).
     pub key: PathBuf,
-    /// Certificate by which control and billing know the gateway.
+    /// Who the gateway is inside the installation: common name `api-gateway`.
     pub identity: Identity,
-    /// `https://host:port` of control.
-    pub control: String,
-    /// `https://host:port` of billing.
-    pub billing: String,
-    /// Requests of one user per second, in the long run. The default leaves room for a busy controller; it is there to stop
-    /// loops gone wild.
-    #[serde(default = "requests_per_second")]
+    /// Where the Kubernetes API and the cloud API are.
+    pub control: Backend,
+    /// Where usage and bills are.
+    pub billing: Backend,
+    /// What one caller may ask for.
+    #[serde(default)]
+    pub limits: Limits,
+    /// Which requests are logged.
+    #[serde(default)]
+    pub access_log: AccessLog,
+}
+
+/// A service behind the gateway.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Backend {
+    /// `host:port` of its HTTPS listener.
+    pub address: String,
+    /// Name in its certificate, for example `control`.
+    pub server_name: String,
+}
+
+/// What one caller may ask for.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Requests per second of one user. Default 20,000: many times what one machine serves; it stops runaway loops.
     pub requests_per_second: u32,
-    /// Requests of one user at once.
-    #[serde(default = "request_burst")]
-    pub request_burst: u32,
-    /// Bytes of a request's body at most: twice what a Kubernetes object may have, and the backends say exactly why.
-    #[serde(default = "body_bytes")]
+    /// Requests of one user that may come at once. Default 40,000.
+    pub burst: u32,
+    /// Largest request body. Default 3 MiB, kube-apiserver's own limit.
     pub body_bytes: u64,
+    /// Seconds that a backend has to begin its answer. Default 60, kube-apiserver's request timeout.
+    pub answer_seconds: u64,
 }
 
-fn requests_per_second() -> u32 {
-    5_000
+impl Default for Limits {
+    fn default() -> Self {
+        Self { requests_per_second: 20_000, burst: 40_000, body_bytes: 3 << 20, answer_seconds: 60 }
+    }
 }
 
-fn request_burst() -> u32 {
-    10_000
-}
-
-fn body_bytes() -> u64 {
-    3 << 20
+/// Which requests are logged, one line each.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AccessLog {
+    /// Every request.
+    All,
+    /// Writes, failures, and what took longer than a second. The default: reads of busy controllers would drown the rest
+    /// and cost a good part of a core.
+    #[default]
+    Changes,
+    /// Server errors only.
+    Errors,
 }

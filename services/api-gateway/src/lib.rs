@@ -1,42 +1,83 @@
-//! The public face: ends TLS, finds out who calls, limits how often, and passes requests on to control and billing. Owns
-//! no state; what a cluster or a bill is, only the services behind it know.
+//! The public door: TLS, authentication by bearer tokens, rate limits, request ids, and streaming proxying to control
+//! and billing. Owns no data: keys are asked from control and believed for seconds. Knows paths, never bodies.
 
-pub mod config;
-
-mod auth;
-mod backend;
-mod handler;
+mod config;
+mod key;
 mod limit;
 mod metrics;
-mod reply;
+mod proxy;
+mod refusal;
 mod route;
+mod token;
+mod tunnel;
+mod upstream;
 
-use crate::{auth::Authenticator, backend::Backends, config::Config, handler::Gateway, limit::Limiter};
+pub use config::{AccessLog, Backend, Config, Limits};
+
 use anyhow::Context;
-use std::sync::Arc;
+use runtime::{CancellationToken, Health};
+use std::{sync::Arc, time::Duration};
 use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use upstream::Upstream;
 
-/// Serves until `stop`, then drains open requests.
+/// Time that tunnels get to end after `stop`.
+const DRAIN: Duration = Duration::from_secs(2);
+
+/// What every request needs.
+#[derive(Debug)]
+pub(crate) struct Gateway {
+    control: Arc<Upstream>,
+    billing: Arc<Upstream>,
+    keys: key::Keys,
+    limits: Limits,
+    access_log: AccessLog,
+    metrics: metrics::Metrics,
+    tunnels: TaskTracker,
+    stop: CancellationToken,
+}
+
+/// Serves until `stop`, then drains.
 ///
 /// # Errors
-/// If a certificate cannot be read or an address cannot be bound; backends that are away answer 503 and heal.
+/// If a certificate cannot be read or a port cannot be bound; services behind that are down answer 503 and heal.
 pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> {
+    let bind = async |address| TcpListener::bind(address).await.with_context(|| format!("can't listen on {address}"));
+    let (public, ops) = (bind(config.listen).await?, bind(config.ops_listen).await?);
+    serve(config, public, ops, stop).await
+}
+
+/// The same on listeners that are bound already.
+///
+/// # Errors
+/// If a certificate cannot be read.
+pub async fn serve(
+    config: Config,
+    public: TcpListener,
+    ops: TcpListener,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
     let tls = runtime::tls::public_server(&config.certificate, &config.key)?;
-    let backends = Backends::new(&config)?;
+    let control = Upstream::new(config.control, &config.identity)?;
+    let billing = Upstream::new(config.billing, &config.identity)?;
     let gateway = Arc::new(Gateway {
-        auth: Authenticator::new(backends.clone()),
-        backends,
-        limiter: Limiter::new(config.requests_per_second, config.request_burst),
-        metrics: metrics::Metrics::register(),
-        body_bytes: config.body_bytes,
+        keys: key::Keys::new(Arc::clone(&control), config.limits),
+        control,
+        billing,
+        limits: config.limits,
+        access_log: config.access_log,
+        metrics: metrics::Metrics::registered(),
+        tunnels: TaskTracker::new(),
+        stop: stop.clone(),
     });
-    let health = runtime::ops::Health::new();
-    health.set_ready("listener", false);
-    let ops = TcpListener::bind(config.ops_listen).await.with_context(|| format!("cannot bind {}", config.ops_listen))?;
-    let public = TcpListener::bind(config.listen).await.with_context(|| format!("cannot bind {}", config.listen))?;
-    health.set_ready("listener", true);
-    let ops = runtime::ops::serve(ops, health, runtime::metrics::registry(), stop.clone());
-    let public = runtime::serve::serve(public, Some(tls), handler::router(gateway), stop);
-    tokio::try_join!(ops, public).map(|_| ())
+    let app = axum::Router::new()
+        .fallback(proxy::serve)
+        .layer(axum::middleware::from_fn(runtime::request::identify))
+        .with_state(Arc::clone(&gateway));
+    let health = Health::new();
+    let operations = runtime::ops::serve(ops, health, runtime::metrics::registry(), stop.clone());
+    let (served, watched) = tokio::join!(runtime::serve::serve(public, Some(tls), app, stop), operations);
+    gateway.tunnels.close();
+    let _ = tokio::time::timeout(DRAIN, gateway.tunnels.wait()).await;
+    served.and(watched)
 }

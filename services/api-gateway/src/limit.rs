@@ -1,47 +1,31 @@
-//! How often one user may call: a token bucket each.
+//! Token buckets: how fast one caller may ask.
 
-use dashmap::DashMap;
-use domain::UserId;
+use parking_lot::Mutex;
 use std::time::Instant;
 
-/// Buckets kept before full ones are forgotten.
-const SWEEP: usize = 10_000;
-
-#[derive(Debug, Clone, Copy)]
-struct Bucket {
-    tokens: f64,
-    filled: Instant,
-}
-
-/// Token buckets by user.
+/// A bucket that fills at a rate up to a burst; each request takes one.
 #[derive(Debug)]
-pub(crate) struct Limiter {
+pub(crate) struct Bucket {
     rate: f64,
     burst: f64,
-    buckets: DashMap<UserId, Bucket>,
+    level: Mutex<(f64, Instant)>,
 }
 
-impl Limiter {
-    pub(crate) fn new(per_second: u32, burst: u32) -> Self {
-        Self { rate: f64::from(per_second), burst: f64::from(burst.max(1)), buckets: DashMap::new() }
+impl Bucket {
+    /// A full bucket.
+    pub(crate) fn new(per_second: u32, burst: u32, now: Instant) -> Self {
+        let burst = f64::from(burst.max(1));
+        Self { rate: f64::from(per_second), burst, level: Mutex::new((burst, now)) }
     }
 
-    /// Takes one request of `user` at `now`; false if there are too many.
-    pub(crate) fn take(&self, user: &UserId, now: Instant) -> bool {
-        if self.buckets.len() > SWEEP {
-            self.buckets.retain(|_, bucket| self.filled(*bucket, now) < self.burst);
-        }
-        let full = Bucket { tokens: self.burst, filled: now };
-        let mut bucket = self.buckets.entry(user.clone()).or_insert(full);
-        let tokens = self.filled(*bucket, now);
-        let allowed = tokens >= 1.0;
-        *bucket = Bucket { tokens: if allowed { tokens - 1.0 } else { tokens }, filled: now };
+    /// Takes one; false if there is none.
+    pub(crate) fn take(&self, now: Instant) -> bool {
+        let mut level = self.level.lock();
+        let refill = now.saturating_duration_since(level.1).as_secs_f64() * self.rate;
+        let filled = (level.0 + refill).min(self.burst);
+        let allowed = filled >= 1.0;
+        *level = (if allowed { filled - 1.0 } else { filled }, now.max(level.1));
         allowed
-    }
-
-    fn filled(&self, bucket: Bucket, now: Instant) -> f64 {
-        let gained = now.saturating_duration_since(bucket.filled).as_secs_f64() * self.rate;
-        (bucket.tokens + gained).min(self.burst)
     }
 }
 
@@ -51,13 +35,13 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn a_burst_is_allowed_then_the_rate() {
-        let limiter = Limiter::new(2, 3);
-        let (user, other, start) = (UserId::generate(), UserId::generate(), Instant::now());
-        let taken = (0..5).filter(|_| limiter.take(&user, start)).count();
+    fn a_burst_then_the_rate() {
+        let start = Instant::now();
+        let bucket = Bucket::new(10, 3, start);
+        let taken = (0..5).filter(|_| bucket.take(start)).count();
         assert_eq!(taken, 3);
-        assert!(limiter.take(&other, start), "users do not limit each other");
-        let later = start + Duration::from_secs(1);
-        assert_eq!((0..5).filter(|_| limiter.take(&user, later)).count(), 2);
+        assert!(!bucket.take(start + Duration::from_millis(50)));
+        assert!(bucket.take(start + Duration::from_millis(110)));
+        assert_eq!((0..50).filter(|_| bucket.take(start + Duration::from_secs(60))).count(), 3);
     }
 }

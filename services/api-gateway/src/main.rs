@@ -1,7 +1,5 @@
-//! The gateway's process.
+//! `hako-api-gateway --config FILE`.
 
-use std::process::ExitCode;
-
-fn main() -> ExitCode {
-    runtime::main("api-gateway", api_gateway::run)
+fn main() -> std::process::ExitCode {
+    runtime::main("api-gateway", async |config: api_gateway::Config, stop| api_gateway::run(config, stop).await)
 }

@@ -1,49 +1,58 @@
-//! What the gateway counts. No label names a tenant, user or cluster: their number has no bound.
+//! What the gateway counts. Nothing by cluster or tenant: those have no bound.
 
+use http::{Method, StatusCode};
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family, histogram::Histogram},
 };
+use std::time::Duration;
 
-/// One kind of request.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(crate) struct Labels {
-    pub(crate) route: &'static str,
-    pub(crate) method: &'static str,
-    pub(crate) code: u16,
+struct Labels {
+    api: &'static str,
+    method: &'static str,
+    code: u16,
 }
 
-/// Counters of requests.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Api {
+    api: &'static str,
+}
+
+/// The gateway's metrics.
 #[derive(Debug, Clone)]
 pub(crate) struct Metrics {
-    pub(crate) requests: Family<Labels, Counter>,
-    pub(crate) seconds: Histogram,
+    requests: Family<Labels, Counter>,
+    seconds: Family<Api, Histogram>,
 }
 
-/// Upper bounds in seconds: from a read in memory to a slow list.
-const BOUNDS: [f64; 12] = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0, 5.0, 60.0];
+/// Upper bounds of the histogram's buckets, in seconds.
+const BUCKETS: [f64; 12] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0];
 
 impl Metrics {
-    pub(crate) fn register() -> Self {
-        let metrics = Self { requests: Family::default(), seconds: Histogram::new(BOUNDS) };
+    /// Metrics that are in the process's registry.
+    pub(crate) fn registered() -> Self {
+        let seconds = Family::new_with_constructor(|| Histogram::new(BUCKETS));
+        let metrics = Self { requests: Family::default(), seconds };
         let mut registry = runtime::metrics::registry().lock();
-        registry.register("hako_gateway_requests", "Requests answered", metrics.requests.clone());
-        let help = "Seconds until the head of the answer";
-        registry.register("hako_gateway_request_duration_seconds", help, metrics.seconds.clone());
+        let help = "Requests answered";
+        registry.register("gateway_requests", help, metrics.requests.clone());
+        let help = "Seconds until an answer began";
+        registry.register("gateway_answer_seconds", help, metrics.seconds.clone());
         metrics
     }
-}
 
-/// A method from the fixed set; anything else is `OTHER`.
-pub(crate) fn method(method: &http::Method) -> &'static str {
-    match method.as_str() {
-        "GET" => "GET",
-        "POST" => "POST",
-        "PUT" => "PUT",
-        "PATCH" => "PATCH",
-        "DELETE" => "DELETE",
-        "HEAD" => "HEAD",
-        "OPTIONS" => "OPTIONS",
-        _ => "OTHER",
+    /// Counts one answered request.
+    pub(crate) fn answered(&self, api: &'static str, method: &Method, status: StatusCode, took: Duration) {
+        let method = match *method {
+            Method::GET => "GET",
+            Method::POST => "POST",
+            Method::PUT => "PUT",
+            Method::PATCH => "PATCH",
+            Method::DELETE => "DELETE",
+            _ => "other",
+        };
+        self.requests.get_or_create(&Labels { api, method, code: status.as_u16() }).inc();
+        self.seconds.get_or_create(&Api { api }).observe(took.as_secs_f64());
     }
 }

@@ -1,80 +1,58 @@
-//! Where a path leads. Pure.
+//! Which service a path belongs to, and in which form its errors are. Pure.
 
 use domain::ClusterId;
-
-/// Which service answers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Service {
-    Control,
-    Billing,
-}
-
-/// The form in which errors are told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Form {
-    Kubernetes,
-    Oci,
-}
 
 /// Where a request goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Route {
-    /// A cluster's Kubernetes API, named in the path.
-    Cluster(ClusterId),
-    /// A cluster's Kubernetes API as pods see it: the token names the cluster.
-    InCluster,
+    /// The Kubernetes API of a cluster: `/clusters/{id}/...`.
+    Kube(ClusterId),
+    /// The Kubernetes API as pods see it: the token names the cluster.
+    InPod,
     /// The cloud API.
-    Cloud(Service),
-    /// Nowhere.
-    Unknown(Form),
+    Cloud,
+    /// Usage and bills.
+    Usage,
+    /// A malformed cluster id.
+    NoCluster,
+    /// Nothing of ours.
+    Nothing,
 }
 
-/// Paths at the root of a Kubernetes API server.
-const KUBERNETES_ROOTS: [&str; 7] = ["api", "apis", "version", "openapi", "healthz", "livez", "readyz"];
+/// First segments of paths that are Kubernetes' own.
+const KUBE: &[&str] = &["api", "apis", "version", "openapi", "openid", ".well-known", "livez", "readyz", "healthz"];
+/// First segments of the cloud API's versions.
+const CLOUD: &[&str] = &["20180222", "20210415", "20160918"];
 
 impl Route {
     /// The route of a path.
     pub(crate) fn of(path: &str) -> Self {
-        let mut parts = path.trim_start_matches('/').splitn(3, '/');
-        let first = parts.next().unwrap_or_default();
+        let mut segments = path.strip_prefix('/').unwrap_or(path).splitn(3, '/');
+        let first = segments.next().unwrap_or_default();
         match first {
-            "clusters" => match parts.next().map(str::parse) {
-                Some(Ok(id)) => Self::Cluster(id),
-                _ => Self::Unknown(Form::Kubernetes),
+            "clusters" => match segments.next().unwrap_or_default().parse() {
+                Ok(id) => Self::Kube(id),
+                Err(_) => Self::NoCluster,
             },
-            "20180222" | "20210415" | "20160918" => Self::Cloud(Service::Control),
-            "usage" => Self::Cloud(Service::Billing),
-            root if KUBERNETES_ROOTS.contains(&root) => Self::InCluster,
-            _ => Self::Unknown(Form::Oci),
+            "usage" => Self::Usage,
+            _ if CLOUD.contains(&first) => Self::Cloud,
+            _ if KUBE.contains(&first) => Self::InPod,
+            _ => Self::Nothing,
         }
     }
 
-    /// How errors of this route are told.
-    pub(crate) fn form(&self) -> Form {
-        match self {
-            Self::Cluster(_) | Self::InCluster => Form::Kubernetes,
-            Self::Cloud(_) => Form::Oci,
-            Self::Unknown(form) => *form,
-        }
+    /// True if errors are Kubernetes Status objects.
+    pub(crate) fn speaks_kube(&self) -> bool {
+        matches!(self, Self::Kube(_) | Self::InPod | Self::NoCluster)
     }
 
-    /// Which service answers, if any.
-    pub(crate) fn service(&self) -> Option<Service> {
+    /// Its name in metrics and logs.
+    pub(crate) fn name(&self) -> &'static str {
         match self {
-            Self::Cluster(_) | Self::InCluster => Some(Service::Control),
-            Self::Cloud(service) => Some(*service),
-            Self::Unknown(_) => None,
-        }
-    }
-
-    /// A word for metrics.
-    pub(crate) fn word(&self) -> &'static str {
-        match self {
-            Self::Cluster(_) => "kubernetes",
-            Self::InCluster => "kubernetes-in-cluster",
-            Self::Cloud(Service::Control) => "cloud",
-            Self::Cloud(Service::Billing) => "usage",
-            Self::Unknown(_) => "unknown",
+            Self::Kube(_) | Self::InPod | Self::NoCluster => "kubernetes",
+            Self::Cloud => "cloud",
+            Self::Usage => "usage",
+            Self::Nothing => "none",
         }
     }
 }
@@ -84,23 +62,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_lead_where_they_should() {
+    fn paths_are_told_apart() {
         let id = ClusterId::generate();
-        let cluster = || Route::Cluster(id.clone());
-        assert_eq!(Route::of(&format!("/clusters/{id}/api/v1/pods")), cluster());
-        assert_eq!(Route::of(&format!("/clusters/{id}")), cluster());
-        assert_eq!(Route::of("/20180222/clusters"), Route::Cloud(Service::Control));
-        assert_eq!(Route::of("/usage/v1/pods"), Route::Cloud(Service::Billing));
-        assert_eq!(Route::of("/api/v1/namespaces"), Route::InCluster);
-    }
-
-    #[test]
-    fn internal_paths_and_the_wildcard_lead_nowhere() {
-        for path in ["/clusters/*/api/v1/pods", "/clusters/%2A/api/v1/pods", "/clusters", "/clusters//api"] {
-            assert_eq!(Route::of(path), Route::Unknown(Form::Kubernetes), "{path}");
-        }
-        for path in ["/internal/v1/keys/x", "/", "//internal", "/20180222x"] {
-            assert_eq!(Route::of(path), Route::Unknown(Form::Oci), "{path}");
+        assert_eq!(Route::of(&format!("/clusters/{id}/api/v1/pods")), Route::Kube(id.clone()));
+        assert_eq!(Route::of(&format!("/clusters/{id}")), Route::Kube(id));
+        for (path, route) in [
+            ("/clusters/*/api/v1/pods", Route::NoCluster),
+            ("/clusters", Route::NoCluster),
+            ("/clusters//api", Route::NoCluster),
+            ("/api", Route::InPod),
+            ("/apis/apps/v1", Route::InPod),
+            ("/version", Route::InPod),
+            ("/20180222/clusters", Route::Cloud),
+            ("/usage/v1/pods", Route::Usage),
+            ("/internal/v1/keys/x", Route::Nothing),
+            ("/", Route::Nothing),
+            ("/apix", Route::Nothing),
+        ] {
+            assert_eq!(Route::of(path), route, "{path}");
         }
     }
 }

@@ -1,0 +1,107 @@
+//! What callers do with clusters: each is one transaction; what takes longer is left to the reconciler.
+
+use super::{
+    Cluster, ClusterState, Mark, apply, plan, store,
+    wire::{CreateClusterDetails, UpdateClusterDetails},
+};
+use crate::{
+    Cloud, Error,
+    error::not_found,
+    rest::{self, Caller},
+    retry, virtual_node_pool,
+    work_request::{self, Operation, Status, WorkRequest},
+    worker::Key,
+};
+use domain::WorkRequestId;
+use problem::oci;
+
+/// Makes a cluster. It is ACTIVE when this returns, or the reconciler goes on making it.
+pub(super) async fn create(cloud: &Cloud, caller: &Caller, body: &[u8]) -> Result<WorkRequestId, Error> {
+    let details: CreateClusterDetails = rest::body(body)?;
+    let principal = &caller.principal;
+    let compartment = caller.compartment(&details.compartment_id)?;
+    let now = cloud.now_ms();
+    let mut cluster = plan(details, &principal.tenant_id, &principal.user_id, compartment, now)?;
+    let owner = (&cluster.tenancy_id, &cluster.compartment_id);
+    let work = WorkRequest::begin(Operation::ClusterCreate, owner, Some(&cluster.id), cluster.id.as_str(), now);
+    let token = caller.retry_token.as_deref();
+    let attempt = retry::Attempt { tenant: &principal.tenant_id, operation: "CreateCluster", token, body };
+
+    let mut txn = cloud.db.begin().await?;
+    if let Some(first) = retry::claim(&mut txn, &attempt, &work.id, now).await? {
+        return Ok(first);
+    }
+    if cluster.vcn_id.is_empty() {
+        cluster.vcn_id = store::default_vcn(&mut txn, &cluster.compartment_id).await?;
+    }
+    cluster.work_request_id = Some(work.id.as_str().to_owned());
+    work_request::store::insert(&mut txn, &work, &format!("creating cluster {:?}", cluster.name)).await?;
+    store::insert(&mut txn, &cluster).await?;
+    txn.commit().await?;
+
+    // Making it takes milliseconds, so the caller waits; if it fails or the caller leaves, the reconciler takes over.
+    cloud.directory.learn(&cluster.id, &cluster.tenancy_id);
+    let key = Key::Cluster(cluster.id.clone());
+    if let Err(error) = super::reconcile::make(cloud, &cluster).await {
+        tracing::warn!(cluster = %cluster.id, %error, "could not make cluster {} at once: {error}", cluster.id);
+        cloud.wake(key);
+    }
+    Ok(work.id)
+}
+
+/// Changes a cluster; done when this returns.
+pub(super) async fn update(cloud: &Cloud, caller: &Caller, id: &str, body: &[u8]) -> Result<WorkRequestId, Error> {
+    let details: UpdateClusterDetails = rest::body(body)?;
+    let now = cloud.now_ms();
+    let mut txn = cloud.db.begin().await?;
+    let cluster = lock(&mut txn, caller, id).await?;
+    caller.check_etag(&cluster.etag())?;
+    cluster.require_active()?;
+    let mut changed = apply(cluster, details)?;
+    let owner = (&changed.tenancy_id, &changed.compartment_id);
+    let work = WorkRequest::begin(Operation::ClusterUpdate, owner, Some(&changed.id), id, now);
+    changed.updated = Some(mark(caller, &work.id, now));
+    store::update(&mut txn, &changed).await?;
+    work_request::store::insert(&mut txn, &work, &format!("updating cluster {:?}", changed.name)).await?;
+    work_request::store::finish(&mut txn, work.id.as_str(), Status::Succeeded, "cluster updated", now).await?;
+    txn.commit().await?;
+    Ok(work.id)
+}
+
+/// Begins to delete a cluster.
+pub(super) async fn delete(cloud: &Cloud, caller: &Caller, id: &str) -> Result<WorkRequestId, Error> {
+    let now = cloud.now_ms();
+    let mut txn = cloud.db.begin().await?;
+    let cluster = lock(&mut txn, caller, id).await?;
+    caller.check_etag(&cluster.etag())?;
+    if matches!(cluster.state, ClusterState::Deleting | ClusterState::Deleted) {
+        let message = format!("the cluster is {} already", cluster.state);
+        return Err(oci::Error::incorrect_state(message).into());
+    }
+    if let Some(open) = &cluster.work_request_id {
+        work_request::store::finish(&mut txn, open, Status::Canceled, "the cluster is being deleted", now).await?;
+    }
+    let owner = (&cluster.tenancy_id, &cluster.compartment_id);
+    let work = WorkRequest::begin(Operation::ClusterDelete, owner, Some(&cluster.id), id, now);
+    work_request::store::insert(&mut txn, &work, &format!("deleting cluster {:?}", cluster.name)).await?;
+    store::begin_delete(&mut txn, &cluster.id, &mark(caller, &work.id, now)).await?;
+    virtual_node_pool::store::delete_with_cluster(&mut txn, &cluster.id, now).await?;
+    txn.commit().await?;
+    cloud.wake(Key::Cluster(cluster.id));
+    Ok(work.id)
+}
+
+/// The caller's cluster.
+pub(crate) async fn find(cloud: &Cloud, caller: &Caller, id: &str) -> Result<Cluster, Error> {
+    let found = store::get(&cloud.db, &caller.principal.tenant_id, id).await?;
+    found.ok_or_else(|| not_found("cluster", id))
+}
+
+async fn lock(txn: &mut sqlx::PgConnection, caller: &Caller, id: &str) -> Result<Cluster, Error> {
+    let found = store::lock(txn, &caller.principal.tenant_id, id).await?;
+    found.ok_or_else(|| not_found("cluster", id))
+}
+
+fn mark(caller: &Caller, work: &WorkRequestId, now_ms: i64) -> Mark {
+    Mark { at_ms: now_ms, by: caller.principal.user_id.as_str().to_owned(), work_request: work.as_str().to_owned() }
+}

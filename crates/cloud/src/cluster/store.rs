@@ -1,0 +1,223 @@
+//! SQL of clusters.
+
+use super::{Cluster, ClusterState, ClusterType, Mark};
+use crate::{
+    rest::Page,
+    sql::{column, compartment, json, word},
+};
+use domain::{ClusterId, CompartmentId, TenantId, VcnId};
+use sqlx::{PgConnection, PgExecutor, PgPool, Postgres, QueryBuilder, Row, postgres::PgRow, types::Json};
+
+const COLUMNS: &str = "id, tenancy_id, compartment_id, name, type, kubernetes_version, vcn_id, pods_cidr, \
+    services_cidr, lifecycle_state, lifecycle_details, spec, version, work_request_id, created_ms, created_by, \
+    created_by_work_request, updated_ms, updated_by, updated_by_work_request, deleted_ms, deleted_by, \
+    deleted_by_work_request";
+
+fn mark(row: &PgRow, names: [&str; 3]) -> Result<Option<Mark>, sqlx::Error> {
+    let at: Option<i64> = row.try_get(names[0])?;
+    let text = |name| row.try_get::<Option<String>, _>(name).map(Option::unwrap_or_default);
+    at.map(|at_ms| Ok(Mark { at_ms, by: text(names[1])?, work_request: text(names[2])? })).transpose()
+}
+
+fn read(row: &PgRow) -> Result<Cluster, sqlx::Error> {
+    let created = mark(row, ["created_ms", "created_by", "created_by_work_request"])?;
+    Ok(Cluster {
+        id: column(row, "id")?,
+        tenancy_id: column(row, "tenancy_id")?,
+        compartment_id: compartment(row)?,
+        name: row.try_get("name")?,
+        kind: word::<ClusterType>(row, "type")?,
+        kubernetes_version: row.try_get("kubernetes_version")?,
+        vcn_id: row.try_get("vcn_id")?,
+        pods_cidr: word(row, "pods_cidr")?,
+        services_cidr: word(row, "services_cidr")?,
+        state: word(row, "lifecycle_state")?,
+        details: row.try_get("lifecycle_details")?,
+        spec: json(row, "spec")?,
+        version: row.try_get("version")?,
+        work_request_id: row.try_get("work_request_id")?,
+        created: created.ok_or(sqlx::Error::RowNotFound)?,
+        updated: mark(row, ["updated_ms", "updated_by", "updated_by_work_request"])?,
+        deleted: mark(row, ["deleted_ms", "deleted_by", "deleted_by_work_request"])?,
+    })
+}
+
+fn select(condition: &str) -> QueryBuilder<Postgres> {
+    QueryBuilder::new(format!("select {COLUMNS} from clusters where {condition}"))
+}
+
+/// Stores a new cluster.
+pub(super) async fn insert(db: &mut PgConnection, cluster: &Cluster) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "insert into clusters (id, tenancy_id, compartment_id, name, type, kubernetes_version, vcn_id, pods_cidr,
+            services_cidr, lifecycle_state, spec, work_request_id, created_ms, created_by, created_by_work_request)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $12)",
+    )
+    .bind(cluster.id.as_str())
+    .bind(cluster.tenancy_id.as_str())
+    .bind(cluster.compartment_id.as_str())
+    .bind(&cluster.name)
+    .bind(cluster.kind.as_str())
+    .bind(&cluster.kubernetes_version)
+    .bind(&cluster.vcn_id)
+    .bind(cluster.pods_cidr.to_string())
+    .bind(cluster.services_cidr.to_string())
+    .bind(cluster.state.as_str())
+    .bind(Json(&cluster.spec))
+    .bind(&cluster.work_request_id)
+    .bind(cluster.created.at_ms)
+    .bind(&cluster.created.by)
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// The tenant's cluster of that id, deleted ones too.
+pub(crate) async fn get(db: &PgPool, tenant: &TenantId, id: &str) -> Result<Option<Cluster>, sqlx::Error> {
+    let mut query = select("tenancy_id = ");
+    query.push_bind(tenant.as_str().to_owned()).push(" and id = ").push_bind(id.to_owned());
+    query.build().fetch_optional(db).await?.as_ref().map(read).transpose()
+}
+
+/// The same, locked until the transaction ends.
+pub(crate) async fn lock(db: &mut PgConnection, tenant: &TenantId, id: &str) -> Result<Option<Cluster>, sqlx::Error> {
+    let mut query = select("tenancy_id = ");
+    query.push_bind(tenant.as_str().to_owned()).push(" and id = ").push_bind(id.to_owned()).push(" for update");
+    query.build().fetch_optional(db).await?.as_ref().map(read).transpose()
+}
+
+/// The cluster of that id, whoever owns it: for reconcilers.
+pub(crate) async fn get_all_tenants(db: impl PgExecutor<'_>, id: &ClusterId) -> Result<Option<Cluster>, sqlx::Error> {
+    let mut query = select("id = ");
+    query.push_bind(id.as_str().to_owned());
+    query.build().fetch_optional(db).await?.as_ref().map(read).transpose()
+}
+
+/// Which clusters a list shows.
+#[derive(Debug, Default)]
+pub(super) struct Filter {
+    pub(super) name: Option<String>,
+    pub(super) states: Vec<ClusterState>,
+}
+
+pub(super) async fn list(
+    db: &PgPool,
+    compartment: &CompartmentId,
+    filter: &Filter,
+    page: &Page,
+) -> Result<Vec<Cluster>, sqlx::Error> {
+    let mut query = select("compartment_id = ");
+    query.push_bind(compartment.as_str().to_owned());
+    if let Some(name) = &filter.name {
+        query.push(" and name = ").push_bind(name.clone());
+    }
+    if !filter.states.is_empty() {
+        let words: Vec<String> = filter.states.iter().map(|state| state.as_str().to_owned()).collect();
+        query.push(" and lifecycle_state = any(").push_bind(words).push(")");
+    }
+    page.push(&mut query);
+    query.build().fetch_all(db).await?.iter().map(read).collect()
+}
+
+/// Stores what an update changed.
+pub(super) async fn update(db: &mut PgConnection, cluster: &Cluster) -> Result<(), sqlx::Error> {
+    let updated = cluster.updated.as_ref();
+    sqlx::query(
+        "update clusters set name = $2, type = $3, kubernetes_version = $4, spec = $5, version = version + 1,
+                updated_ms = $6, updated_by = $7, updated_by_work_request = $8
+          where id = $1",
+    )
+    .bind(cluster.id.as_str())
+    .bind(&cluster.name)
+    .bind(cluster.kind.as_str())
+    .bind(&cluster.kubernetes_version)
+    .bind(Json(&cluster.spec))
+    .bind(updated.map(|mark| mark.at_ms))
+    .bind(updated.map(|mark| mark.by.clone()))
+    .bind(updated.map(|mark| mark.work_request.clone()))
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Moves a cluster from one state to another; false if it was not in that state.
+pub(super) async fn settle(
+    db: &mut PgConnection,
+    id: &ClusterId,
+    from: ClusterState,
+    to: ClusterState,
+    details: Option<&str>,
+) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query(
+        "update clusters set lifecycle_state = $3, lifecycle_details = $4, work_request_id = null, version = version + 1
+          where id = $1 and lifecycle_state = $2",
+    )
+    .bind(id.as_str())
+    .bind(from.as_str())
+    .bind(to.as_str())
+    .bind(details)
+    .execute(db)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Begins a deletion.
+pub(super) async fn begin_delete(db: &mut PgConnection, id: &ClusterId, mark: &Mark) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "update clusters set lifecycle_state = 'DELETING', lifecycle_details = null, version = version + 1,
+                work_request_id = $2, deleted_ms = $3, deleted_by = $4, deleted_by_work_request = $2
+          where id = $1",
+    )
+    .bind(id.as_str())
+    .bind(&mark.work_request)
+    .bind(mark.at_ms)
+    .bind(&mark.by)
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Clusters in a state that they must leave by our work.
+pub(crate) async fn unsettled_all_tenants(db: &PgPool) -> Result<Vec<ClusterId>, sqlx::Error> {
+    let rows = sqlx::query("select id from clusters where lifecycle_state in ('CREATING', 'UPDATING', 'DELETING')")
+        .fetch_all(db)
+        .await?;
+    rows.iter().map(|row| column(row, "id")).collect()
+}
+
+/// Who owns a cluster that is not deleted.
+pub(crate) async fn tenant_all_tenants(db: &PgPool, id: &ClusterId) -> Result<Option<TenantId>, sqlx::Error> {
+    let row = sqlx::query("select tenancy_id from clusters where id = $1 and lifecycle_state <> 'DELETED'")
+        .bind(id.as_str())
+        .fetch_optional(db)
+        .await?;
+    row.map(|row| column(&row, "tenancy_id")).transpose()
+}
+
+/// The default network of a compartment, made at first use.
+pub(super) async fn default_vcn(db: &mut PgConnection, compartment: &CompartmentId) -> Result<String, sqlx::Error> {
+    let row = sqlx::query(
+        "insert into default_vcns (compartment_id, vcn_id) values ($1, $2)
+         on conflict (compartment_id) do update set compartment_id = excluded.compartment_id returning vcn_id",
+    )
+    .bind(compartment.as_str())
+    .bind(VcnId::generate().as_str())
+    .fetch_one(db)
+    .await?;
+    row.try_get("vcn_id")
+}
+
+/// Forgets clusters that were deleted before `before_ms`, with their pools and nodes.
+pub(crate) async fn purge_all_tenants(db: &PgPool, before_ms: i64) -> Result<(), sqlx::Error> {
+    let mut txn = db.begin().await?;
+    let gone = "select id from clusters where lifecycle_state = 'DELETED' and deleted_ms < $1";
+    for table in ["virtual_nodes", "virtual_node_pools"] {
+        let statement = format!("delete from {table} where cluster_id in ({gone})");
+        sqlx::query(sqlx::AssertSqlSafe(statement)).bind(before_ms).execute(&mut *txn).await?;
+    }
+    sqlx::query("delete from clusters where lifecycle_state = 'DELETED' and deleted_ms < $1")
+        .bind(before_ms)
+        .execute(&mut *txn)
+        .await?;
+    txn.commit().await
+}

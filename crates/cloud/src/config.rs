@@ -1,0 +1,32 @@
+//! What the cloud API is told about its installation.
+
+/// Knobs of the cloud API.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The gateway's public URL without a slash at its end: what kubeconfigs and endpoints name.
+    pub gateway_url: String,
+    /// PEM of the CA that signed the gateway's certificate.
+    pub gateway_ca_pem: String,
+    /// The gateway as hosts reach it: where the Service `kubernetes` leads inside of clusters.
+    pub api_endpoint: Option<(std::net::Ipv4Addr, u16)>,
+    /// The region's name; label `topology.kubernetes.io/region`.
+    pub region: String,
+    /// Availability domains of the region; the first is the default of pools.
+    pub availability_domains: Vec<String>,
+    /// Fault domains of each availability domain, over which a pool's nodes are spread.
+    pub fault_domains: Vec<String>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            gateway_url: "https://127.0.0.1".into(),
+            gateway_ca_pem: String::new(),
+            api_endpoint: None,
+            region: "local-1".into(),
+            availability_domains: vec!["local-1-AD-1".into()],
+            // Source of the names: OCI's fault domains, three per availability domain.
+            fault_domains: (1..=3).map(|number| format!("FAULT-DOMAIN-{number}")).collect(),
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! Tenancies, users and their API keys: who a caller is.
+
+pub(crate) mod api;
+mod key;
+mod store;
+
+pub use key::{KeyError, PublicKey};
+
+use domain::{CompartmentId, TenantId, UserId};
+use serde::{Deserialize, Serialize};
+use sqlx::PgPool;
+
+/// Group of a tenancy's first user; may do everything in it.
+pub const ADMINISTRATORS: &str = "Administrators";
+
+/// Owner of an API key, as the gateway needs it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct KeyOwner {
+    /// The key's fingerprint.
+    pub kid: String,
+    /// Tenancy of the user.
+    pub tenant_id: TenantId,
+    /// The user.
+    pub user_id: UserId,
+    /// The user's name.
+    pub user_name: String,
+    /// The user's groups.
+    pub groups: Vec<String>,
+    /// SubjectPublicKeyInfo as PEM.
+    pub public_key: String,
+}
+
+/// What [`bootstrap`] made or found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Bootstrapped {
+    /// The tenancy's OCID.
+    pub tenancy_id: TenantId,
+    /// Its name.
+    pub tenancy_name: String,
+    /// The user's OCID.
+    pub user_id: UserId,
+    /// The user's name.
+    pub user_name: String,
+    /// The root compartment: the tenancy's own OCID.
+    pub compartment_id: CompartmentId,
+    /// Fingerprint of the key; `kid` of its tokens.
+    pub fingerprint: String,
+}
+
+/// Why a tenancy could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum BootstrapError {
+    /// The key is no usable public key.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// Another user has this key: then tokens would not say whose they are.
+    #[error("the public key {0} belongs to another user already; make a new key pair")]
+    KeyTaken(String),
+    /// A name that is not allowed.
+    #[error("{what} must have 1 to 100 letters, digits, or any of . - _ @, not {name:?}")]
+    Name {
+        /// Which name.
+        what: &'static str,
+        /// The name.
+        name: String,
+    },
+    /// The database failed.
+    #[error("the database failed: {0}")]
+    Database(#[from] sqlx::Error),
+}
+
+/// Makes a tenancy with an administrator and its API key; what exists already stays and is returned.
+///
+/// # Errors
+/// If a name or the key cannot be used, or the database fails; then nothing has changed.
+pub async fn bootstrap(
+    db: &PgPool,
+    tenancy: &str,
+    user: &str,
+    public_key_pem: &str,
+    now_ms: i64,
+) -> Result<Bootstrapped, BootstrapError> {
+    check_name("the tenancy's name", tenancy)?;
+    check_name("the user's name", user)?;
+    let key = PublicKey::from_pem(public_key_pem)?;
+    let fingerprint = key.fingerprint();
+    let mut txn = db.begin().await?;
+    let tenancy_id = store::ensure_tenancy(&mut txn, &TenantId::generate(), tenancy, now_ms).await?;
+    let groups = [ADMINISTRATORS.to_owned()];
+    let user_id = store::ensure_user(&mut txn, &UserId::generate(), &tenancy_id, user, &groups, now_ms).await?;
+    let owner = store::ensure_key(&mut txn, &fingerprint, &user_id, &key.to_pem(), now_ms).await?;
+    if owner != user_id {
+        return Err(BootstrapError::KeyTaken(fingerprint));
+    }
+    txn.commit().await?;
+    Ok(Bootstrapped {
+        compartment_id: CompartmentId::root(&tenancy_id),
+        tenancy_id,
+        tenancy_name: tenancy.to_owned(),
+        user_id,
+        user_name: user.to_owned(),
+        fingerprint,
+    })
+}
+
+fn check_name(what: &'static str, name: &str) -> Result<(), BootstrapError> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || ".-_@".contains(c);
+    let fits = (1..=100).contains(&name.len()) && name.chars().all(allowed);
+    if fits { Ok(()) } else { Err(BootstrapError::Name { what, name: name.chars().take(100).collect() }) }
+}

@@ -1,0 +1,340 @@
+//! What every handler shares: the caller, bodies, query parameters, paging, etags, OCI's headers.
+
+use crate::error::{Error, invalid, respond};
+use axum::{
+    extract::FromRequestParts,
+    response::{IntoResponse, Response},
+};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use domain::{CompartmentId, PRINCIPAL_HEADER, Principal, WorkRequestId};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, request::Parts};
+use problem::oci;
+use runtime::Peer;
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
+use sqlx::{Postgres, QueryBuilder};
+
+/// The only peer whose word on the principal counts.
+const GATEWAY: &str = "api-gateway";
+/// Source: `limit` of OCI's list operations, 1 to 1000.
+const MAX_LIMIT: u32 = 1000;
+const DEFAULT_LIMIT: u32 = 100;
+const NEXT_PAGE: HeaderName = HeaderName::from_static("opc-next-page");
+const WORK_REQUEST: HeaderName = HeaderName::from_static("opc-work-request-id");
+const RETRY_TOKEN: HeaderName = HeaderName::from_static("opc-retry-token");
+/// Source: `opc-retry-token` has at most 64 characters in OCI; SDKs send 30 or so.
+const MAX_TOKEN: usize = 255;
+
+/// Who calls, and the headers that change what a call does.
+#[derive(Debug, Clone)]
+pub(crate) struct Caller {
+    pub(crate) principal: Principal,
+    pub(crate) retry_token: Option<String>,
+    pub(crate) if_match: Option<String>,
+}
+
+impl Caller {
+    /// Refuses compartments that the caller may not use. Compartments other than the root come with identity.
+    pub(crate) fn compartment(&self, id: &str) -> Result<CompartmentId, Error> {
+        let compartment = CompartmentId::parse_any(id).map_err(|error| invalid(format!("compartmentId: {error}")))?;
+        let root = CompartmentId::root(&self.principal.tenant_id);
+        if compartment == root { Ok(compartment) } else { Err(crate::error::not_found("compartment", id)) }
+    }
+
+    /// Refuses if the caller knows another version.
+    pub(crate) fn check_etag(&self, etag: &str) -> Result<(), Error> {
+        match &self.if_match {
+            Some(known) if known != etag && known != "*" => {
+                Err(oci::Error::no_etag_match("if-match names another version; get the resource again").into())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Caller {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Response> {
+        caller(parts).map_err(|why| respond(&oci::Error::not_authenticated(why)))
+    }
+}
+
+fn caller(parts: &Parts) -> Result<Caller, &'static str> {
+    let peer = parts.extensions.get::<Peer>().and_then(|peer| peer.common_name.as_deref());
+    if peer != Some(GATEWAY) {
+        return Err("requests are taken from the gateway only");
+    }
+    let text = |name: &HeaderName| parts.headers.get(name).and_then(|value| value.to_str().ok());
+    let header = parts.headers.get(PRINCIPAL_HEADER).and_then(|value| value.to_str().ok());
+    let principal = Principal::from_header(header.ok_or("the request names no caller")?)
+        .map_err(|_| "the request names no readable caller")?;
+    if principal.cluster_id.is_some() {
+        return Err("the token is good for one cluster only, not for the cloud API");
+    }
+    let retry_token = text(&RETRY_TOKEN).filter(|t| !t.is_empty() && t.len() <= MAX_TOKEN).map(str::to_owned);
+    let if_match = text(&header::IF_MATCH).map(|tag| tag.trim_matches('"').to_owned());
+    Ok(Caller { principal, retry_token, if_match })
+}
+
+/// Reads a JSON body.
+pub(crate) fn body<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
+    use serde_json::error::Category;
+    serde_json::from_slice(bytes).map_err(|error| match error.classify() {
+        Category::Data => invalid(without_position(&error.to_string())),
+        Category::Syntax | Category::Eof | Category::Io => {
+            oci::Error::cannot_parse(format!("the body is not valid JSON: {error}")).into()
+        }
+    })
+}
+
+fn without_position(message: &str) -> String {
+    message.rsplit_once(" at line ").map_or(message, |(text, _)| text).to_owned()
+}
+
+/// The query's parameters; some may be given more than once.
+#[derive(Debug, Default)]
+pub(crate) struct Params(Vec<(String, String)>);
+
+impl<S: Send + Sync> FromRequestParts<S> for Params {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
+        let query = axum::extract::Query::<Vec<(String, String)>>::from_request_parts(parts, state).await;
+        let refuse = |_| respond(&oci::Error::invalid_parameter("the query string is malformed"));
+        query.map(|query| Self(query.0)).map_err(refuse)
+    }
+}
+
+impl Params {
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
+    }
+
+    pub(crate) fn required(&self, name: &str) -> Result<&str, Error> {
+        let missing = || oci::Error::missing_parameter(format!("query parameter {name} is required"));
+        Ok(self.get(name).ok_or_else(missing)?)
+    }
+
+    /// All values of a parameter, each one a word of `T`; commas separate too.
+    pub(crate) fn words<T: std::str::FromStr<Err = String>>(&self, name: &str) -> Result<Vec<T>, Error> {
+        let values = self.0.iter().filter(|(key, _)| key == name).flat_map(|(_, value)| value.split(','));
+        let parse = |value: &str| value.parse().map_err(|why| invalid(format!("{name}: {value:?} {why}")));
+        values.filter(|value| !value.is_empty()).map(parse).collect()
+    }
+
+    /// The page that is asked for. `sorts`: words of `sortBy` with their columns; the first is the default.
+    pub(crate) fn page(&self, sorts: &[Sort], descending: bool) -> Result<Page, Error> {
+        let limit = match self.get("limit").map(str::parse::<u32>) {
+            None => DEFAULT_LIMIT,
+            Some(Ok(limit @ 1..=MAX_LIMIT)) => limit,
+            Some(_) => return Err(invalid(format!("limit must be a number from 1 to {MAX_LIMIT}"))),
+        };
+        let sort = match self.get("sortBy") {
+            None => sorts[0],
+            Some(word) => *sorts.iter().find(|sort| sort.word == word).ok_or_else(|| {
+                let words: Vec<_> = sorts.iter().map(|sort| sort.word).collect();
+                invalid(format!("sortBy must be one of {}", words.join(", ")))
+            })?,
+        };
+        let descending = match self.get("sortOrder").map(str::to_ascii_uppercase).as_deref() {
+            None => descending,
+            Some("ASC") => false,
+            Some("DESC") => true,
+            Some(_) => return Err(invalid("sortOrder must be ASC or DESC")),
+        };
+        let after = self.get("page").map(|page| Cursor::read(page, sort)).transpose()?;
+        Ok(Page { limit, sort, descending, after })
+    }
+}
+
+/// One way to sort a list.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sort {
+    pub(crate) word: &'static str,
+    pub(crate) column: &'static str,
+}
+
+/// Sort key of a list's row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum SortKey {
+    Text(String),
+    Number(i64),
+}
+
+#[derive(Debug)]
+struct Cursor {
+    key: SortKey,
+    id: String,
+}
+
+impl Cursor {
+    fn read(page: &str, sort: Sort) -> Result<Self, Error> {
+        let bad = || invalid("page is not a token that this list gave");
+        let json = URL_SAFE_NO_PAD.decode(page).map_err(|_| bad())?;
+        let (column, key, id): (String, Value, String) = serde_json::from_slice(&json).map_err(|_| bad())?;
+        if column != sort.column {
+            return Err(invalid("page belongs to a list sorted in another way"));
+        }
+        let key = match key {
+            Value::String(text) => SortKey::Text(text),
+            Value::Number(number) => SortKey::Number(number.as_i64().ok_or_else(bad)?),
+            _ => return Err(bad()),
+        };
+        if matches!(key, SortKey::Number(_)) != sort.column.ends_with("_ms") {
+            return Err(bad());
+        }
+        Ok(Self { key, id })
+    }
+
+    fn write(sort: Sort, key: SortKey, id: &str) -> String {
+        let key = match key {
+            SortKey::Text(text) => Value::from(text),
+            SortKey::Number(number) => Value::from(number),
+        };
+        let json = serde_json::to_vec(&(sort.column, key, id)).expect("text and numbers serialise");
+        URL_SAFE_NO_PAD.encode(json)
+    }
+}
+
+/// One page of a list.
+#[derive(Debug)]
+pub(crate) struct Page {
+    limit: u32,
+    sort: Sort,
+    descending: bool,
+    after: Option<Cursor>,
+}
+
+impl Page {
+    /// Ends a query that has a `where`: from the cursor on, in order, one row more than is shown.
+    pub(crate) fn push(&self, query: &mut QueryBuilder<Postgres>) {
+        let (column, order) = (self.sort.column, if self.descending { "desc" } else { "asc" });
+        if let Some(cursor) = &self.after {
+            let compare = if self.descending { "<" } else { ">" };
+            query.push(format!(" and ({column}, id) {compare} ("));
+            match &cursor.key {
+                SortKey::Text(text) => query.push_bind(text.clone()),
+                SortKey::Number(number) => query.push_bind(*number),
+            };
+            query.push(", ").push_bind(cursor.id.clone()).push(")");
+        }
+        query.push(format!(" order by {column} {order}, id {order} limit ")).push_bind(i64::from(self.limit) + 1);
+    }
+
+    /// The answer: the items, and a token if there are more.
+    pub(crate) fn answer<T, W: Serialize>(
+        &self,
+        mut rows: Vec<T>,
+        cursor: impl Fn(&T, &str) -> (SortKey, String),
+        wire: impl Fn(T) -> W,
+    ) -> Response {
+        let more = rows.len() > self.limit as usize;
+        rows.truncate(self.limit as usize);
+        let next = rows.last().filter(|_| more).map(|last| {
+            let (key, id) = cursor(last, self.sort.column);
+            Cursor::write(self.sort, key, &id)
+        });
+        let items: Vec<Value> = rows.into_iter().map(|row| compact(wire(row))).collect();
+        let mut response = axum::Json(items).into_response();
+        if let Some(value) = next.and_then(|next| HeaderValue::try_from(next).ok()) {
+            response.headers_mut().insert(NEXT_PAGE, value);
+        }
+        response
+    }
+}
+
+/// JSON without the members that are null.
+pub(crate) fn compact(value: impl Serialize) -> Value {
+    fn strip(value: &mut Value) {
+        match value {
+            Value::Object(members) => {
+                members.retain(|_, member| !member.is_null());
+                members.values_mut().for_each(strip);
+            }
+            Value::Array(items) => items.iter_mut().for_each(strip),
+            _ => {}
+        }
+    }
+    let mut value = serde_json::to_value(value).expect("wire types serialise");
+    strip(&mut value);
+    value
+}
+
+/// 200 with a resource and its etag.
+pub(crate) fn resource(value: impl Serialize, etag: Option<&str>) -> Response {
+    let mut headers = HeaderMap::new();
+    if let Some(etag) = etag.and_then(|etag| HeaderValue::try_from(etag).ok()) {
+        headers.insert(header::ETAG, etag);
+    }
+    (StatusCode::OK, headers, axum::Json(compact(value))).into_response()
+}
+
+/// 202 for work that has begun. Source: OCI's asynchronous operations answer without a body.
+pub(crate) fn accepted(work_request: &WorkRequestId) -> Response {
+    let value = HeaderValue::try_from(work_request.as_str()).expect("an id is a header value");
+    (StatusCode::ACCEPTED, [(WORK_REQUEST, value)]).into_response()
+}
+
+/// A resource's etag from its id and version.
+pub(crate) fn etag(id: &str, version: i64) -> String {
+    let unique = id.rsplit('.').next().unwrap_or_default();
+    format!("{}-{version}", unique.get(..12).unwrap_or(unique))
+}
+
+/// RFC 3339 UTC with milliseconds.
+pub(crate) fn time(ms: i64) -> String {
+    let at = jiff::Timestamp::from_millisecond(ms).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+    format!("{at:.3}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    const SORTS: &[Sort] =
+        &[Sort { word: "TIME_CREATED", column: "created_ms" }, Sort { word: "NAME", column: "name" }];
+
+    fn params(pairs: &[(&str, &str)]) -> Params {
+        Params(pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect())
+    }
+
+    #[test]
+    fn a_page_token_round_trips_and_fits_its_sort_only() {
+        let token = Cursor::write(SORTS[1], SortKey::Text("a".into()), "x");
+        let page = params(&[("page", &token), ("sortBy", "NAME")]).page(SORTS, false).unwrap();
+        assert_eq!(page.after.unwrap().id, "x");
+        assert!(params(&[("page", &token)]).page(SORTS, false).is_err());
+        assert!(params(&[("page", "!!")]).page(SORTS, false).is_err());
+    }
+
+    #[test]
+    fn bad_limits_and_orders_are_refused() {
+        for bad in [("limit", "0"), ("limit", "1001"), ("limit", "x"), ("sortOrder", "UP"), ("sortBy", "x")] {
+            assert!(params(&[bad]).page(SORTS, false).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn nulls_are_left_out_at_every_depth() {
+        assert_eq!(
+            compact(json!({"a": null, "b": {"c": null, "d": 1}, "e": [{"f": null}]})),
+            json!({"b": {"d": 1}, "e": [{}]})
+        );
+    }
+
+    #[test]
+    fn times_have_milliseconds() {
+        assert_eq!(time(1_700_000_000_123), "2023-11-14T22:13:20.123Z");
+    }
+
+    #[test]
+    fn broken_json_differs_from_wrong_json() {
+        let code = |text: &str| match body::<Vec<u32>>(text.as_bytes()).unwrap_err() {
+            Error::Refused(error) => error.code,
+            _ => "?",
+        };
+        assert_eq!((code("[1"), code("[\"a\"]")), ("CannotParseRequest", "InvalidParameter"));
+    }
+}

@@ -1,0 +1,95 @@
+//! `/virtualNodePools/{id}/virtualNodes`.
+
+use super::VirtualNode;
+use crate::{
+    Cloud, Error,
+    error::not_found,
+    rest::{Caller, Params, Sort, SortKey, resource, time},
+    virtual_node_pool::{Pool, operation, store},
+};
+use axum::{
+    Router,
+    extract::{Path, State},
+    response::Response,
+    routing::get,
+};
+use serde::Serialize;
+use std::sync::Arc;
+
+const SORTS: &[Sort] = &[
+    Sort { word: "TIME_CREATED", column: "created_ms" },
+    Sort { word: "NAME", column: "node_name" },
+    Sort { word: "ID", column: "id" },
+];
+
+pub(crate) fn routes() -> Router<Arc<Cloud>> {
+    Router::new()
+        .route("/virtualNodePools/{pool}/virtualNodes", get(list))
+        .route("/virtualNodePools/{pool}/virtualNodes/{id}", get(read))
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct VirtualNodeResponse {
+    id: domain::VirtualNodeId,
+    display_name: String,
+    virtual_node_pool_id: domain::VirtualNodePoolId,
+    kubernetes_version: String,
+    availability_domain: String,
+    fault_domain: String,
+    subnet_id: String,
+    nsg_ids: Vec<String>,
+    private_ip: Option<String>,
+    virtual_node_error: Option<String>,
+    lifecycle_state: &'static str,
+    lifecycle_details: Option<String>,
+    time_created: String,
+}
+
+fn response(pool: &Pool, node: VirtualNode) -> VirtualNodeResponse {
+    VirtualNodeResponse {
+        id: node.id,
+        display_name: node.node_name,
+        virtual_node_pool_id: node.pool_id,
+        kubernetes_version: pool.kubernetes_version.clone(),
+        availability_domain: node.availability_domain,
+        fault_domain: node.fault_domain,
+        subnet_id: node.subnet_id,
+        nsg_ids: pool.spec.nsg_ids.clone(),
+        private_ip: node.private_ip,
+        virtual_node_error: node.details.clone(),
+        lifecycle_state: node.state.as_str(),
+        lifecycle_details: node.details,
+        time_created: time(node.created_ms),
+    }
+}
+
+async fn list(
+    State(cloud): State<Arc<Cloud>>,
+    caller: Caller,
+    Path(pool): Path<String>,
+    params: Params,
+) -> Result<Response, Error> {
+    let pool = operation::find(&cloud, &caller, &pool).await?;
+    let page = params.page(SORTS, false)?;
+    let rows = store::list_nodes(&cloud.db, &pool.id, params.get("name"), &page).await?;
+    let key = |node: &VirtualNode, column: &str| {
+        let key = match column {
+            "created_ms" => SortKey::Number(node.created_ms),
+            "node_name" => SortKey::Text(node.node_name.clone()),
+            _ => SortKey::Text(node.id.as_str().into()),
+        };
+        (key, node.id.as_str().to_owned())
+    };
+    Ok(page.answer(rows, key, |node| response(&pool, node)))
+}
+
+async fn read(
+    State(cloud): State<Arc<Cloud>>,
+    caller: Caller,
+    Path((pool, id)): Path<(String, String)>,
+) -> Result<Response, Error> {
+    let pool = operation::find(&cloud, &caller, &pool).await?;
+    let node = store::get_node(&cloud.db, &pool.id, &id).await?.ok_or_else(|| not_found("virtual node", &id))?;
+    Ok(resource(response(&pool, node), None))
+}

@@ -1,0 +1,285 @@
+//! Observes a pool and does what the diff says. Every step is safe to repeat.
+
+use super::{
+    LifecycleState, Pool, node,
+    reconcile::{Action, NodeView, ObjectView, Observed, diff},
+    store,
+};
+use crate::{
+    Cloud, Error,
+    virtual_node::VirtualNode,
+    work_request::{self, Status},
+};
+use domain::{VirtualNodeId, VirtualNodePoolId};
+use kube_api::{
+    Actor,
+    ops::{self, DeleteOptions, Patch},
+};
+use kube_schema::Kind;
+use kube_store::{Cluster, Key, Object, StoreError};
+use problem::kube::Status as Refusal;
+use reconcile::Next;
+use serde_json::{Value, json};
+use std::{sync::Arc, time::Duration};
+
+/// Pause after a run that did something: the next one sees what came of it.
+const AGAIN: Duration = Duration::from_millis(20);
+/// Pause while pods leave; Node events come by themselves.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// Evictions begun in one run: a full node's pods do not all stop in the same moment.
+const EVICTIONS: usize = 100;
+
+/// One run for a pool.
+pub(crate) async fn run(cloud: &Cloud, id: &VirtualNodePoolId) -> Result<Next, Error> {
+    let Some(pool) = store::get_all_tenants(&cloud.db, id).await? else { return Ok(Next::Settled) };
+    if pool.state == LifecycleState::Deleted {
+        return Ok(Next::Settled);
+    }
+    let cluster = match cloud.stores.cluster(&pool.cluster_id).await {
+        Ok(cluster) => Some(cluster),
+        Err(StoreError::NotFound) => None,
+        Err(error) => return Err(error.into()),
+    };
+    let rows = store::nodes(&cloud.db, id).await?;
+    let observed = observe(&pool, &rows, cluster.as_deref());
+    let now = cloud.now_ms();
+    let actions = diff(&observed, now);
+    let actor = Actor::system("system:cloud-controller-manager");
+    let run = Run { cloud, pool: &pool, rows: &rows, cluster, actor, now };
+    for action in &actions {
+        if !run.act(action).await? {
+            // A caller changed the pool meanwhile: look at it anew.
+            return Ok(Next::After(AGAIN));
+        }
+    }
+    let moved = actions.iter().any(|action| !matches!(action, Action::Evict(_) | Action::Mark(..)));
+    Ok(match pool.state {
+        _ if moved => Next::After(AGAIN),
+        LifecycleState::Active => Next::Settled,
+        _ => Next::After(LOOK_AGAIN),
+    })
+}
+
+fn node_key(name: &str) -> Key {
+    Key::new("nodes", "", name)
+}
+
+fn kind(group: &str, version: &str, plural: &str) -> &'static Kind {
+    kube_schema::by_plural(group, version, plural).expect("nodes and pods are built in")
+}
+
+fn observe(pool: &Pool, rows: &[VirtualNode], cluster: Option<&Cluster>) -> Observed {
+    let view = |row: &VirtualNode| {
+        let object = cluster.and_then(|cluster| cluster.get(&node_key(&row.node_name)));
+        NodeView {
+            id: row.id.clone(),
+            name: row.node_name.clone(),
+            state: row.state,
+            details: row.details.clone(),
+            state_ms: row.state_ms,
+            place: (row.availability_domain.clone(), row.fault_domain.clone()),
+            object: cluster.zip(object).map(|(cluster, object)| look_at(pool, row, cluster, &object)),
+        }
+    };
+    let faults = |placement: &super::PlacementConfiguration| {
+        let domain = placement.availability_domain.clone().unwrap_or_default();
+        let faults = placement.fault_domain.clone().unwrap_or_default();
+        faults.into_iter().map(move |fault| (domain.clone(), fault)).collect::<Vec<_>>()
+    };
+    Observed {
+        state: pool.state,
+        details: pool.details.clone(),
+        size: pool.size,
+        state_ms: pool.state_ms,
+        works: pool.work_request_id.is_some(),
+        nodes: rows.iter().map(view).collect(),
+        places: pool.spec.placement_configurations.iter().flat_map(faults).collect(),
+    }
+}
+
+fn look_at(pool: &Pool, row: &VirtualNode, cluster: &Cluster, object: &Object) -> ObjectView {
+    let value = object.value();
+    // Counting pods costs a pass over all of them: only who must wait for them, or choose, does it.
+    let leaves = matches!(row.state, LifecycleState::Deleting);
+    let chooses = matches!(pool.state, LifecycleState::Updating | LifecycleState::Deleting);
+    ObjectView {
+        ready: node::readiness(&value),
+        cordoned: value.pointer("/spec/unschedulable") == Some(&Value::Bool(true)),
+        pods: if leaves || chooses { pods_on(cluster, &row.node_name).len() } else { 0 },
+        stale: node::retemplate(pool, &value).is_some(),
+        address: node::internal_ip(&value),
+    }
+}
+
+/// Pods on a node that have not ended.
+fn pods_on(cluster: &Cluster, node: &str) -> Vec<Arc<Object>> {
+    let field = |object: &Object, name: &str, value: &dyn Fn(&str) -> bool| {
+        object.meta.fields.iter().any(|(field, found)| *field == name && value(found))
+    };
+    let mut pods = cluster.list("pods", None).1;
+    pods.retain(|pod| {
+        field(pod, "spec.nodeName", &|found| found == node)
+            && !field(pod, "status.phase", &|phase| phase == "Succeeded" || phase == "Failed")
+    });
+    pods
+}
+
+/// One run's surroundings.
+struct Run<'a> {
+    cloud: &'a Cloud,
+    pool: &'a Pool,
+    rows: &'a [VirtualNode],
+    cluster: Option<Arc<Cluster>>,
+    actor: Actor,
+    now: i64,
+}
+
+impl Run<'_> {
+    /// Does one step; false if the pool is not what it was when it was read.
+    async fn act(&self, action: &Action) -> Result<bool, Error> {
+        match action {
+            Action::Add(availability, fault) => self.add(availability, fault).await?,
+            Action::Register(id) => self.register(id).await?,
+            Action::Retemplate(id) => self.patch_node(id, |current| node::retemplate(self.pool, current)).await?,
+            Action::Retire(id) => self.mark(id, LifecycleState::Deleting, None, None).await?,
+            Action::Cordon(id) => {
+                let cordon = |_: &Value| Some(json!({"spec": {"unschedulable": true}}));
+                self.patch_node(id, cordon).await?;
+            }
+            Action::Evict(id) => self.evict(id).await?,
+            Action::Remove(id) => self.remove(id).await?,
+            Action::Mark(id, state, details, address) => {
+                self.mark(id, *state, details.as_deref(), address.as_deref()).await?;
+            }
+            Action::MarkPool(state, details) => {
+                let mut connection = self.cloud.db.acquire().await?;
+                let (state, details) = (*state, details.as_deref());
+                return Ok(store::settle(&mut connection, self.pool, state, details, self.now).await?);
+            }
+            Action::Finish(outcome) => self.finish(outcome).await?,
+        }
+        Ok(true)
+    }
+
+    fn row(&self, id: &VirtualNodeId) -> Option<(&VirtualNode, &Cluster)> {
+        Some((self.rows.iter().find(|row| row.id == *id)?, self.cluster.as_deref()?))
+    }
+
+    async fn add(&self, availability: &str, fault: &str) -> Result<(), Error> {
+        let placements = &self.pool.spec.placement_configurations;
+        let placement = placements.iter().find(|p| p.availability_domain.as_deref() == Some(availability));
+        let id = VirtualNodeId::generate();
+        let row = VirtualNode {
+            node_name: node::name(&self.pool.display_name, &id),
+            id,
+            pool_id: self.pool.id.clone(),
+            cluster_id: self.pool.cluster_id.clone(),
+            availability_domain: availability.to_owned(),
+            fault_domain: fault.to_owned(),
+            subnet_id: placement.and_then(|placement| placement.subnet_id.clone()).unwrap_or_default(),
+            state: LifecycleState::Creating,
+            details: None,
+            private_ip: None,
+            created_ms: self.now,
+            state_ms: self.now,
+        };
+        // The Node follows at once: a pool's nodes are registered in as many commits, not in as many runs.
+        store::insert_node(&mut *self.cloud.db.acquire().await?, &row).await?;
+        self.register_row(&row).await
+    }
+
+    async fn register(&self, id: &VirtualNodeId) -> Result<(), Error> {
+        match self.row(id) {
+            Some((row, _)) => self.register_row(row).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn register_row(&self, row: &VirtualNode) -> Result<(), Error> {
+        let Some(cluster) = &self.cluster else { return Ok(()) };
+        let object = node::object(self.pool, row, &self.cloud.config.region);
+        match ops::create(cluster, kind("", "v1", "nodes"), "", object, &self.actor).await {
+            Err(refusal) if refusal.reason() != "AlreadyExists" => Err(refusal.into()),
+            Ok(_) | Err(_) => self.log(&format!("registered virtual node {}", row.node_name)).await,
+        }
+    }
+
+    async fn patch_node(&self, id: &VirtualNodeId, patch: impl Fn(&Value) -> Option<Value>) -> Result<(), Error> {
+        let Some((row, cluster)) = self.row(id) else { return Ok(()) };
+        let Some(current) = cluster.get(&node_key(&row.node_name)) else { return Ok(()) };
+        let Some(patch) = patch(&current.value()) else { return Ok(()) };
+        let nodes = kind("", "v1", "nodes");
+        let done = ops::patch(cluster, nodes, "", &row.node_name, Patch::Merge(patch), &self.actor).await;
+        done.map(drop).map_err(Error::from)
+    }
+
+    async fn evict(&self, id: &VirtualNodeId) -> Result<(), Error> {
+        let Some((row, cluster)) = self.row(id) else { return Ok(()) };
+        let leaving = pods_on(cluster, &row.node_name);
+        for pod in leaving.iter().filter(|pod| pod.meta.deletion.is_none()).take(EVICTIONS) {
+            let (namespace, name) = (&*pod.key.namespace, &*pod.key.name);
+            match ops::evict(cluster, namespace, name, &DeleteOptions::default(), &self.actor).await {
+                Ok(()) => {}
+                // A disruption budget says "not now", or the pod is gone: the next look tells.
+                Err(refusal) if matches!(refusal.reason(), "TooManyRequests" | "NotFound") => {}
+                Err(refusal) => return Err(refusal.into()),
+            }
+        }
+        Ok(())
+    }
+
+    async fn remove(&self, id: &VirtualNodeId) -> Result<(), Error> {
+        if let Some((row, cluster)) = self.row(id) {
+            for pod in pods_on(cluster, &row.node_name) {
+                let (namespace, name) = (&*pod.key.namespace, &*pod.key.name);
+                let pods = kind("", "v1", "pods");
+                gone(ops::delete(cluster, pods, namespace, name, &DeleteOptions::now(), &self.actor).await)?;
+            }
+            let nodes = kind("", "v1", "nodes");
+            gone(ops::delete(cluster, nodes, "", &row.node_name, &DeleteOptions::now(), &self.actor).await)?;
+            self.log(&format!("removed virtual node {}", row.node_name)).await?;
+        }
+        self.mark(id, LifecycleState::Deleted, None, None).await
+    }
+
+    async fn mark(
+        &self,
+        id: &VirtualNodeId,
+        state: LifecycleState,
+        details: Option<&str>,
+        address: Option<&str>,
+    ) -> Result<(), Error> {
+        let mut connection = self.cloud.db.acquire().await?;
+        Ok(store::settle_node(&mut connection, id, state, details, address, self.now).await?)
+    }
+
+    async fn finish(&self, outcome: &Result<(), String>) -> Result<(), Error> {
+        let Some(work) = &self.pool.work_request_id else { return Ok(()) };
+        let (status, message) = match outcome {
+            Ok(()) if self.pool.state == LifecycleState::Deleting => (Status::Succeeded, "virtual node pool deleted"),
+            Ok(()) => (Status::Succeeded, "all virtual nodes are ready"),
+            Err(why) => (Status::Failed, why.as_str()),
+        };
+        let mut txn = self.cloud.db.begin().await?;
+        store::close_work(&mut txn, self.pool, work).await?;
+        work_request::store::finish(&mut txn, work, status, message, self.now).await?;
+        txn.commit().await?;
+        Ok(())
+    }
+
+    async fn log(&self, message: &str) -> Result<(), Error> {
+        let Some(work) = &self.pool.work_request_id else { return Ok(()) };
+        let ready = self.rows.iter().filter(|row| row.state == LifecycleState::Active).count();
+        let percent = ready as f32 / self.pool.size.max(1) as f32 * 100.0;
+        let mut connection = self.cloud.db.acquire().await?;
+        Ok(work_request::store::log(&mut connection, work, message, percent.clamp(5.0, 95.0), self.now).await?)
+    }
+}
+
+/// What is gone already is as good as deleted.
+fn gone<T>(outcome: Result<T, Refusal>) -> Result<(), Error> {
+    match outcome {
+        Err(refusal) if refusal.reason() != "NotFound" => Err(refusal.into()),
+        Ok(_) | Err(_) => Ok(()),
+    }
+}

@@ -1,0 +1,122 @@
+//! What callers do with pools: each is one transaction; the reconciler does the rest.
+
+use super::{LifecycleState, MAX_NODES, Pool, apply, plan, store, wire::CreatePoolDetails, wire::UpdatePoolDetails};
+use crate::{
+    Cloud, Error, cluster,
+    error::not_found,
+    rest::{self, Caller},
+    retry,
+    work_request::{self, Operation, Status, WorkRequest},
+    worker::Key,
+};
+use domain::WorkRequestId;
+use problem::oci;
+use sqlx::PgConnection;
+
+/// Makes a pool; its nodes follow.
+pub(super) async fn create(cloud: &Cloud, caller: &Caller, body: &[u8]) -> Result<WorkRequestId, Error> {
+    let details: CreatePoolDetails = rest::body(body)?;
+    let compartment = caller.compartment(&details.compartment_id)?;
+    let now = cloud.now_ms();
+    let tenant = &caller.principal.tenant_id;
+    let token = caller.retry_token.as_deref();
+    let attempt = retry::Attempt { tenant, operation: "CreateVirtualNodePool", token, body };
+    let mut txn = cloud.db.begin().await?;
+    let id = WorkRequestId::generate();
+    if let Some(first) = retry::claim(&mut txn, &attempt, &id, now).await? {
+        return Ok(first);
+    }
+    // The lock keeps the cluster from being deleted meanwhile, and the count of its nodes exact.
+    let cluster = cluster::store::lock(&mut txn, tenant, &details.cluster_id).await?;
+    let cluster = cluster.ok_or_else(|| not_found("cluster", &details.cluster_id))?;
+    let mut pool = plan(details, &cluster, compartment, &cloud.config, now)?;
+    check_room(&mut txn, &pool).await?;
+    let work = WorkRequest { id, ..begin(Operation::PoolCreate, &pool, now) };
+    pool.work_request_id = Some(work.id.as_str().to_owned());
+    let message = format!("creating virtual node pool {:?} with {} nodes", pool.display_name, pool.size);
+    work_request::store::insert(&mut txn, &work, &message).await?;
+    store::insert(&mut txn, &pool).await?;
+    txn.commit().await?;
+    cloud.wake(Key::Pool(pool.cluster_id, pool.id));
+    Ok(work.id)
+}
+
+/// Changes a pool; its nodes follow.
+pub(super) async fn update(cloud: &Cloud, caller: &Caller, id: &str, body: &[u8]) -> Result<WorkRequestId, Error> {
+    let details: UpdatePoolDetails = rest::body(body)?;
+    let now = cloud.now_ms();
+    let mut txn = cloud.db.begin().await?;
+    let pool = lock(&mut txn, caller, id).await?;
+    caller.check_etag(&pool.etag())?;
+    pool.require_settled()?;
+    let mut pool = apply(pool, details, &cloud.config)?;
+    check_room(&mut txn, &pool).await?;
+    supersede(&mut txn, &pool, "the virtual node pool is being updated anew", now).await?;
+    let work = begin(Operation::PoolUpdate, &pool, now);
+    pool.work_request_id = Some(work.id.as_str().to_owned());
+    pool.state = LifecycleState::Updating;
+    pool.updated_ms = Some(now);
+    pool.state_ms = now;
+    let message = format!("updating virtual node pool {:?} to {} nodes", pool.display_name, pool.size);
+    work_request::store::insert(&mut txn, &work, &message).await?;
+    store::update(&mut txn, &pool).await?;
+    txn.commit().await?;
+    cloud.wake(Key::Pool(pool.cluster_id, pool.id));
+    Ok(work.id)
+}
+
+/// Begins to delete a pool.
+pub(super) async fn delete(cloud: &Cloud, caller: &Caller, id: &str) -> Result<WorkRequestId, Error> {
+    let now = cloud.now_ms();
+    let mut txn = cloud.db.begin().await?;
+    let mut pool = lock(&mut txn, caller, id).await?;
+    caller.check_etag(&pool.etag())?;
+    if matches!(pool.state, LifecycleState::Deleting | LifecycleState::Deleted) {
+        let message = format!("the virtual node pool is {} already", pool.state);
+        return Err(oci::Error::incorrect_state(message).into());
+    }
+    supersede(&mut txn, &pool, "the virtual node pool is being deleted", now).await?;
+    let work = begin(Operation::PoolDelete, &pool, now);
+    pool.work_request_id = Some(work.id.as_str().to_owned());
+    pool.state = LifecycleState::Deleting;
+    pool.state_ms = now;
+    let message = format!("deleting virtual node pool {:?}", pool.display_name);
+    work_request::store::insert(&mut txn, &work, &message).await?;
+    store::update(&mut txn, &pool).await?;
+    txn.commit().await?;
+    cloud.wake(Key::Pool(pool.cluster_id, pool.id));
+    Ok(work.id)
+}
+
+/// The caller's pool.
+pub(crate) async fn find(cloud: &Cloud, caller: &Caller, id: &str) -> Result<Pool, Error> {
+    let found = store::get(&cloud.db, &caller.principal.tenant_id, id).await?;
+    found.ok_or_else(|| not_found("virtual node pool", id))
+}
+
+fn begin(operation: Operation, pool: &Pool, now_ms: i64) -> WorkRequest {
+    let owner = (&pool.tenancy_id, &pool.compartment_id);
+    WorkRequest::begin(operation, owner, Some(&pool.cluster_id), pool.id.as_str(), now_ms)
+}
+
+async fn supersede(txn: &mut PgConnection, pool: &Pool, why: &str, now_ms: i64) -> Result<(), Error> {
+    if let Some(open) = &pool.work_request_id {
+        work_request::store::finish(txn, open, Status::Canceled, why, now_ms).await?;
+    }
+    Ok(())
+}
+
+/// Refuses sizes with which the cluster would have too many nodes.
+async fn check_room(txn: &mut PgConnection, pool: &Pool) -> Result<(), Error> {
+    let others = store::size_of_others(txn, &pool.cluster_id, &pool.id).await?;
+    if others + i64::from(pool.size) <= i64::from(MAX_NODES) {
+        return Ok(());
+    }
+    let message = format!("a cluster may have {MAX_NODES} virtual nodes; its other pools have {others} already");
+    Err(oci::Error::limit_exceeded(message).into())
+}
+
+async fn lock(txn: &mut PgConnection, caller: &Caller, id: &str) -> Result<Pool, Error> {
+    let found = store::lock(txn, &caller.principal.tenant_id, id).await?;
+    found.ok_or_else(|| not_found("virtual node pool", id))
+}

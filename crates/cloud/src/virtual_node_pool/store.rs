@@ -1,0 +1,358 @@
+//! SQL of pools and their virtual nodes.
+
+use super::{LifecycleState, Pool};
+use crate::{
+    rest::Page,
+    sql::{column, compartment, json, word},
+    virtual_node::VirtualNode,
+};
+use domain::{ClusterId, CompartmentId, TenantId, VirtualNodeId, VirtualNodePoolId};
+use sqlx::{PgConnection, PgExecutor, PgPool, Postgres, QueryBuilder, Row, postgres::PgRow, types::Json};
+
+const COLUMNS: &str = "id, tenancy_id, compartment_id, cluster_id, display_name, kubernetes_version, size, \
+    lifecycle_state, lifecycle_details, spec, version, work_request_id, created_ms, updated_ms, state_ms";
+const NODE_COLUMNS: &str = "id, pool_id, cluster_id, node_name, availability_domain, fault_domain, subnet_id, \
+    lifecycle_state, lifecycle_details, private_ip, created_ms, state_ms";
+
+fn read(row: &PgRow) -> Result<Pool, sqlx::Error> {
+    Ok(Pool {
+        id: column(row, "id")?,
+        tenancy_id: column(row, "tenancy_id")?,
+        compartment_id: compartment(row)?,
+        cluster_id: column(row, "cluster_id")?,
+        display_name: row.try_get("display_name")?,
+        kubernetes_version: row.try_get("kubernetes_version")?,
+        size: u32::try_from(row.try_get::<i32, _>("size")?).unwrap_or(0),
+        state: word(row, "lifecycle_state")?,
+        details: row.try_get("lifecycle_details")?,
+        spec: json(row, "spec")?,
+        version: row.try_get("version")?,
+        work_request_id: row.try_get("work_request_id")?,
+        created_ms: row.try_get("created_ms")?,
+        updated_ms: row.try_get("updated_ms")?,
+        state_ms: row.try_get("state_ms")?,
+    })
+}
+
+fn read_node(row: &PgRow) -> Result<VirtualNode, sqlx::Error> {
+    Ok(VirtualNode {
+        id: column(row, "id")?,
+        pool_id: column(row, "pool_id")?,
+        cluster_id: column(row, "cluster_id")?,
+        node_name: row.try_get("node_name")?,
+        availability_domain: row.try_get("availability_domain")?,
+        fault_domain: row.try_get("fault_domain")?,
+        subnet_id: row.try_get("subnet_id")?,
+        state: word(row, "lifecycle_state")?,
+        details: row.try_get("lifecycle_details")?,
+        private_ip: row.try_get("private_ip")?,
+        created_ms: row.try_get("created_ms")?,
+        state_ms: row.try_get("state_ms")?,
+    })
+}
+
+fn select(condition: &str) -> QueryBuilder<Postgres> {
+    QueryBuilder::new(format!("select {COLUMNS} from virtual_node_pools where {condition}"))
+}
+
+fn select_nodes(condition: &str) -> QueryBuilder<Postgres> {
+    QueryBuilder::new(format!("select {NODE_COLUMNS} from virtual_nodes where {condition}"))
+}
+
+fn size(pool: &Pool) -> i32 {
+    i32::try_from(pool.size).unwrap_or(i32::MAX)
+}
+
+/// Stores a new pool.
+pub(super) async fn insert(db: &mut PgConnection, pool: &Pool) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "insert into virtual_node_pools (id, tenancy_id, compartment_id, cluster_id, display_name, kubernetes_version,
+            size, lifecycle_state, spec, work_request_id, created_ms, state_ms)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11)",
+    )
+    .bind(pool.id.as_str())
+    .bind(pool.tenancy_id.as_str())
+    .bind(pool.compartment_id.as_str())
+    .bind(pool.cluster_id.as_str())
+    .bind(&pool.display_name)
+    .bind(&pool.kubernetes_version)
+    .bind(size(pool))
+    .bind(pool.state.as_str())
+    .bind(Json(&pool.spec))
+    .bind(&pool.work_request_id)
+    .bind(pool.created_ms)
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Stores what a caller changed.
+pub(super) async fn update(db: &mut PgConnection, pool: &Pool) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "update virtual_node_pools set display_name = $2, size = $3, spec = $4, lifecycle_state = $5,
+                lifecycle_details = null, work_request_id = $6, updated_ms = $7, state_ms = $8, version = version + 1
+          where id = $1",
+    )
+    .bind(pool.id.as_str())
+    .bind(&pool.display_name)
+    .bind(size(pool))
+    .bind(Json(&pool.spec))
+    .bind(pool.state.as_str())
+    .bind(&pool.work_request_id)
+    .bind(pool.updated_ms)
+    .bind(pool.state_ms)
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Moves a pool to another state, unless a caller changed it since `pool` was read.
+pub(super) async fn settle(
+    db: &mut PgConnection,
+    pool: &Pool,
+    to: LifecycleState,
+    details: Option<&str>,
+    now_ms: i64,
+) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query(
+        "update virtual_node_pools set lifecycle_state = $3, lifecycle_details = $4, version = version + 1,
+                state_ms = case when lifecycle_state = $3 then state_ms else $5 end
+          where id = $1 and version = $2",
+    )
+    .bind(pool.id.as_str())
+    .bind(pool.version)
+    .bind(to.as_str())
+    .bind(details)
+    .bind(now_ms)
+    .execute(db)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// The pool's work has ended.
+pub(super) async fn close_work(db: &mut PgConnection, pool: &Pool, work: &str) -> Result<(), sqlx::Error> {
+    sqlx::query("update virtual_node_pools set work_request_id = null where id = $1 and work_request_id = $2")
+        .bind(pool.id.as_str())
+        .bind(work)
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
+/// The tenant's pool of that id, deleted ones too.
+pub(super) async fn get(db: &PgPool, tenant: &TenantId, id: &str) -> Result<Option<Pool>, sqlx::Error> {
+    let mut query = select("tenancy_id = ");
+    query.push_bind(tenant.as_str().to_owned()).push(" and id = ").push_bind(id.to_owned());
+    query.build().fetch_optional(db).await?.as_ref().map(read).transpose()
+}
+
+/// The same, locked until the transaction ends.
+pub(super) async fn lock(db: &mut PgConnection, tenant: &TenantId, id: &str) -> Result<Option<Pool>, sqlx::Error> {
+    let mut query = select("tenancy_id = ");
+    query.push_bind(tenant.as_str().to_owned()).push(" and id = ").push_bind(id.to_owned()).push(" for update");
+    query.build().fetch_optional(db).await?.as_ref().map(read).transpose()
+}
+
+/// The pool of that id, whoever owns it: for the reconciler.
+pub(super) async fn get_all_tenants(
+    db: impl PgExecutor<'_>,
+    id: &VirtualNodePoolId,
+) -> Result<Option<Pool>, sqlx::Error> {
+    let mut query = select("id = ");
+    query.push_bind(id.as_str().to_owned());
+    query.build().fetch_optional(db).await?.as_ref().map(read).transpose()
+}
+
+/// Which pools a list shows.
+#[derive(Debug, Default)]
+pub(super) struct Filter {
+    pub(super) cluster_id: Option<String>,
+    pub(super) display_name: Option<String>,
+    pub(super) states: Vec<LifecycleState>,
+}
+
+pub(super) async fn list(
+    db: &PgPool,
+    compartment: &CompartmentId,
+    filter: &Filter,
+    page: &Page,
+) -> Result<Vec<Pool>, sqlx::Error> {
+    let mut query = select("compartment_id = ");
+    query.push_bind(compartment.as_str().to_owned());
+    for (condition, value) in
+        [(" and cluster_id = ", &filter.cluster_id), (" and display_name = ", &filter.display_name)]
+    {
+        if let Some(value) = value {
+            query.push(condition).push_bind(value.clone());
+        }
+    }
+    if !filter.states.is_empty() {
+        let words: Vec<String> = filter.states.iter().map(|state| state.as_str().to_owned()).collect();
+        query.push(" and lifecycle_state = any(").push_bind(words).push(")");
+    }
+    page.push(&mut query);
+    query.build().fetch_all(db).await?.iter().map(read).collect()
+}
+
+/// Nodes that the cluster's other pools ask for.
+pub(super) async fn size_of_others(
+    db: &mut PgConnection,
+    cluster: &ClusterId,
+    except: &VirtualNodePoolId,
+) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar(
+        "select coalesce(sum(size), 0) from virtual_node_pools
+          where cluster_id = $1 and id <> $2 and lifecycle_state not in ('DELETING', 'DELETED')",
+    )
+    .bind(cluster.as_str())
+    .bind(except.as_str())
+    .fetch_one(db)
+    .await
+}
+
+/// Pools in a state that they must leave by our work, with their clusters.
+pub(crate) async fn unsettled_all_tenants(db: &PgPool) -> Result<Vec<(ClusterId, VirtualNodePoolId)>, sqlx::Error> {
+    // Pools of clusters that are being deleted end with them.
+    let rows = sqlx::query(
+        "select p.id, p.cluster_id from virtual_node_pools p join clusters c on c.id = p.cluster_id
+          where p.lifecycle_state not in ('ACTIVE', 'DELETED') and c.lifecycle_state not in ('DELETING', 'DELETED')",
+    )
+    .fetch_all(db)
+    .await?;
+    rows.iter().map(|row| Ok((column(row, "cluster_id")?, column(row, "id")?))).collect()
+}
+
+/// All pools of a cluster begin to end with it; their own work is given up.
+pub(crate) async fn delete_with_cluster(
+    db: &mut PgConnection,
+    cluster: &ClusterId,
+    now_ms: i64,
+) -> Result<(), sqlx::Error> {
+    let rows = sqlx::query(
+        "select work_request_id from virtual_node_pools where cluster_id = $1 and work_request_id is not null",
+    )
+    .bind(cluster.as_str())
+    .fetch_all(&mut *db)
+    .await?;
+    for row in rows {
+        let work: String = row.try_get("work_request_id")?;
+        let why = "the cluster is being deleted";
+        crate::work_request::store::finish(db, &work, crate::work_request::Status::Canceled, why, now_ms).await?;
+    }
+    sqlx::query(
+        "update virtual_node_pools set lifecycle_state = 'DELETING', work_request_id = null, state_ms = $2,
+                version = version + 1
+          where cluster_id = $1 and lifecycle_state <> 'DELETED'",
+    )
+    .bind(cluster.as_str())
+    .bind(now_ms)
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// All pools and nodes of a cluster are gone.
+pub(crate) async fn bury_with_cluster(
+    db: &mut PgConnection,
+    cluster: &ClusterId,
+    now_ms: i64,
+) -> Result<(), sqlx::Error> {
+    for table in ["virtual_nodes", "virtual_node_pools"] {
+        let statement = format!(
+            "update {table} set lifecycle_state = 'DELETED', lifecycle_details = null, state_ms = $2
+              where cluster_id = $1 and lifecycle_state <> 'DELETED'"
+        );
+        sqlx::query(sqlx::AssertSqlSafe(statement)).bind(cluster.as_str()).bind(now_ms).execute(&mut *db).await?;
+    }
+    Ok(())
+}
+
+/// Virtual nodes and pools of a cluster that are not DELETED.
+pub(crate) async fn count_nodes(db: &PgPool, cluster: &ClusterId) -> Result<u64, sqlx::Error> {
+    let count: i64 = sqlx::query_scalar(
+        "select (select count(*) from virtual_nodes where cluster_id = $1 and lifecycle_state <> 'DELETED')
+              + (select count(*) from virtual_node_pools where cluster_id = $1 and lifecycle_state <> 'DELETED')",
+    )
+    .bind(cluster.as_str())
+    .fetch_one(db)
+    .await?;
+    Ok(u64::try_from(count).unwrap_or(0))
+}
+
+/// Stores a new node.
+pub(super) async fn insert_node(db: &mut PgConnection, node: &VirtualNode) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "insert into virtual_nodes (id, pool_id, cluster_id, node_name, availability_domain, fault_domain, subnet_id,
+            lifecycle_state, created_ms, state_ms)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9)",
+    )
+    .bind(node.id.as_str())
+    .bind(node.pool_id.as_str())
+    .bind(node.cluster_id.as_str())
+    .bind(&node.node_name)
+    .bind(&node.availability_domain)
+    .bind(&node.fault_domain)
+    .bind(&node.subnet_id)
+    .bind(node.state.as_str())
+    .bind(node.created_ms)
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Moves a node to another state.
+pub(super) async fn settle_node(
+    db: &mut PgConnection,
+    id: &VirtualNodeId,
+    to: LifecycleState,
+    details: Option<&str>,
+    private_ip: Option<&str>,
+    now_ms: i64,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "update virtual_nodes set lifecycle_state = $2, lifecycle_details = $3,
+                private_ip = coalesce($4, private_ip),
+                state_ms = case when lifecycle_state = $2 then state_ms else $5 end
+          where id = $1 and lifecycle_state <> 'DELETED'",
+    )
+    .bind(id.as_str())
+    .bind(to.as_str())
+    .bind(details)
+    .bind(private_ip)
+    .bind(now_ms)
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Nodes of a pool that are not DELETED, oldest first.
+pub(super) async fn nodes(db: &PgPool, pool: &VirtualNodePoolId) -> Result<Vec<VirtualNode>, sqlx::Error> {
+    let mut query = select_nodes("pool_id = ");
+    query.push_bind(pool.as_str().to_owned()).push(" and lifecycle_state <> 'DELETED' order by created_ms, id");
+    query.build().fetch_all(db).await?.iter().map(read_node).collect()
+}
+
+pub(crate) async fn list_nodes(
+    db: &PgPool,
+    pool: &VirtualNodePoolId,
+    name: Option<&str>,
+    page: &Page,
+) -> Result<Vec<VirtualNode>, sqlx::Error> {
+    let mut query = select_nodes("lifecycle_state <> 'DELETED' and pool_id = ");
+    query.push_bind(pool.as_str().to_owned());
+    if let Some(name) = name {
+        query.push(" and node_name = ").push_bind(name.to_owned());
+    }
+    page.push(&mut query);
+    query.build().fetch_all(db).await?.iter().map(read_node).collect()
+}
+
+pub(crate) async fn get_node(
+    db: &PgPool,
+    pool: &VirtualNodePoolId,
+    id: &str,
+) -> Result<Option<VirtualNode>, sqlx::Error> {
+    let mut query = select_nodes("pool_id = ");
+    query.push_bind(pool.as_str().to_owned()).push(" and id = ").push_bind(id.to_owned());
+    query.build().fetch_optional(db).await?.as_ref().map(read_node).transpose()
+}

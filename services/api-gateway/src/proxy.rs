@@ -1,0 +1,243 @@
+//! What happens to a request: route, authenticate, limit, pass on, answer.
+
+use crate::{
+    Gateway,
+    config::AccessLog,
+    key::Caller,
+    refusal::Refusal,
+    route::Route,
+    token::{self, Kind},
+    tunnel,
+    upstream::{Upstream, UpstreamError},
+};
+use axum::{
+    body::Body,
+    extract::{Request, State},
+    response::Response,
+};
+use domain::{ClusterId, PRINCIPAL_HEADER};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
+use runtime::{Peer, request};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// Headers of one hop; what they say is renegotiated on the next.
+const HOP: &[HeaderName] = &[
+    header::CONNECTION,
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    HeaderName::from_static("http2-settings"),
+];
+/// Headers with this prefix are ours: from outside they are not believed.
+const OWN_PREFIX: &str = "x-hako-";
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+/// A request that takes longer is logged whatever it is, unless it is meant to.
+const SLOW: Duration = Duration::from_secs(1);
+
+/// Who asks.
+enum Passage {
+    /// A user with a good token.
+    User(Arc<Caller>),
+    /// A service account of a cluster, to be verified by control.
+    ServiceAccount(ClusterId),
+}
+
+/// Serves one request.
+pub(crate) async fn serve(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
+    let started = Instant::now();
+    let route = Route::of(request.uri().path());
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let mut user = String::new();
+    let (response, refusal) = match pass(&gateway, &route, request, &mut user).await {
+        Ok(response) => (response, None),
+        Err(refusal) => (refusal.answer(route.speaks_kube()), Some(refusal)),
+    };
+    let took = started.elapsed();
+    gateway.metrics.answered(route.name(), &method, response.status(), took);
+    let status = response.status().as_u16();
+    let wanted = match gateway.access_log {
+        AccessLog::All => true,
+        AccessLog::Changes => {
+            status >= 400 || took > SLOW || !matches!(method, Method::GET | Method::HEAD | Method::OPTIONS)
+        }
+        AccessLog::Errors => status >= 500,
+    };
+    if wanted {
+        let ms = took.as_secs_f64() * 1000.0;
+        let why = refusal.map(|refusal| format!(" ({refusal})")).unwrap_or_default();
+        let user = if user.is_empty() { "-" } else { &user };
+        tracing::info!(user, status, duration_ms = ms, "{method} {path} {status} in {ms:.1} ms{why}");
+    }
+    response
+}
+
+async fn pass(
+    gateway: &Arc<Gateway>,
+    route: &Route,
+    mut request: Request,
+    user: &mut String,
+) -> Result<Response, Refusal> {
+    let upstream = match route {
+        Route::Nothing => return Err(Refusal::NoPath),
+        Route::Usage => &gateway.billing,
+        Route::Kube(_) | Route::InPod | Route::Cloud | Route::NoCluster => &gateway.control,
+    };
+    let passage = authenticate(gateway, route, request.headers()).await?;
+    match &passage {
+        Passage::User(caller) => {
+            caller.user.as_str().clone_into(user);
+            if !caller.bucket.take(Instant::now()) {
+                return Err(Refusal::TooMany);
+            }
+        }
+        Passage::ServiceAccount(cluster) => *user = format!("service account of {cluster}"),
+    }
+    if *route == Route::NoCluster {
+        return Err(Refusal::NoCluster);
+    }
+    check_length(request.headers(), gateway.limits.body_bytes)?;
+    prepare(&mut request, &passage, route);
+    let answer = Duration::from_secs(gateway.limits.answer_seconds);
+    if tunnel::is_asked_for(&request) {
+        return tunnel::open(gateway, upstream, request, answer).await;
+    }
+    forward(upstream, request, gateway.limits.body_bytes, answer).await
+}
+
+async fn authenticate(gateway: &Gateway, route: &Route, headers: &HeaderMap) -> Result<Passage, Refusal> {
+    let token = bearer(headers).ok_or(Refusal::Unauthenticated)?;
+    match token::peek(token).ok_or(Refusal::Unauthenticated)? {
+        Kind::User { kid } => {
+            let caller = gateway.keys.caller(token, &kid).await.map_err(|error| {
+                tracing::warn!(%error, "could not authenticate a caller: {error}");
+                Refusal::Down
+            })?;
+            let caller = caller.ok_or(Refusal::Unauthenticated)?;
+            let fits = match (&caller.cluster, route) {
+                (None, Route::InPod) => false,
+                (None, _) => true,
+                (Some(only), Route::Kube(cluster)) => only == cluster,
+                (Some(_), _) => false,
+            };
+            if fits { Ok(Passage::User(caller)) } else { Err(Refusal::Unauthenticated) }
+        }
+        Kind::ServiceAccount { cluster } => match route {
+            Route::InPod => Ok(Passage::ServiceAccount(cluster)),
+            Route::Kube(asked) if *asked == cluster => Ok(Passage::ServiceAccount(cluster)),
+            _ => Err(Refusal::Unauthenticated),
+        },
+    }
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim()).filter(|token| !token.is_empty())
+}
+
+fn check_length(headers: &HeaderMap, limit: u64) -> Result<(), Refusal> {
+    let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    if length.is_some_and(|length| length > limit) { Err(Refusal::TooLarge) } else { Ok(()) }
+}
+
+/// Makes the request what the service behind should see.
+fn prepare(request: &mut Request, passage: &Passage, route: &Route) {
+    let peer = request.extensions().get::<Peer>().map(|peer| peer.address.ip().to_string());
+    let headers = request.headers_mut();
+    let own: Vec<HeaderName> = headers.keys().filter(|name| name.as_str().starts_with(OWN_PREFIX)).cloned().collect();
+    for name in own {
+        headers.remove(name);
+    }
+    headers.remove(FORWARDED_FOR);
+    if let Some(address) = peer.and_then(|address| HeaderValue::try_from(address).ok()) {
+        headers.insert(FORWARDED_FOR, address);
+    }
+    request::propagate(headers);
+    match passage {
+        Passage::User(caller) => {
+            headers.remove(header::AUTHORIZATION);
+            headers.insert(PRINCIPAL_HEADER, caller.header.clone());
+        }
+        Passage::ServiceAccount(cluster) if *route == Route::InPod => {
+            let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
+            if let Ok(uri) = format!("/clusters/{cluster}{path}").parse::<Uri>() {
+                *request.uri_mut() = uri;
+            }
+        }
+        Passage::ServiceAccount(_) => {}
+    }
+}
+
+/// Removes what is meant for one hop only, and what `connection` names as such.
+pub(crate) fn strip_hop(headers: &mut HeaderMap) {
+    let named: Vec<HeaderName> = headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .collect();
+    for name in HOP.iter().chain(&named) {
+        headers.remove(name);
+    }
+}
+
+async fn forward(upstream: &Upstream, request: Request, limit: u64, answer: Duration) -> Result<Response, Refusal> {
+    let (mut parts, body) = request.into_parts();
+    strip_hop(&mut parts.headers);
+    parts.headers.remove(header::HOST);
+    parts.version = http::Version::HTTP_2;
+    parts.extensions.clear();
+    let bounded = Body::new(http_body_util::Limited::new(body, usize::try_from(limit).unwrap_or(usize::MAX)));
+    let response = tokio::time::timeout(answer, upstream.send(Request::from_parts(parts, bounded))).await;
+    let mut response = settle(response)?.map(Body::new);
+    strip_hop(response.headers_mut());
+    Ok(response)
+}
+
+/// Turns a failure to get an answer into what the caller is told.
+pub(crate) fn settle<T>(response: Result<Result<T, UpstreamError>, tokio::time::error::Elapsed>) -> Result<T, Refusal> {
+    match response {
+        Ok(Ok(response)) => Ok(response),
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "{error}");
+            Err(Refusal::Down)
+        }
+        Err(_) => Err(Refusal::Late),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hop_headers_do_not_travel() {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close, X-Mine"));
+        headers.insert("x-mine", HeaderValue::from_static("1"));
+        headers.insert("x-other", HeaderValue::from_static("1"));
+        headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+        strip_hop(&mut headers);
+        assert_eq!(headers.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["x-other"]);
+    }
+
+    #[test]
+    fn bearer_tokens_are_found() {
+        let with = |text: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::AUTHORIZATION, HeaderValue::from_static(text));
+            bearer(&headers).map(str::to_owned)
+        };
+        assert_eq!(with("Bearer abc").as_deref(), Some("abc"));
+        assert_eq!(with("bearer  abc ").as_deref(), Some("abc"));
+        assert_eq!((with("Basic abc"), with("Bearer "), with("abc")), (None, None, None));
+    }
+}
