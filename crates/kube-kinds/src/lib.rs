@@ -3,13 +3,15 @@
 
 mod default;
 mod json;
+mod pod_qos;
 mod prepare;
 mod select;
 mod table;
 mod validate;
 
 pub use default::{add_token_volume, set_defaults};
-pub use prepare::{prepare_create, prepare_status, prepare_update};
+pub use pod_qos::qos_class;
+pub use prepare::{prepare_create, prepare_status, prepare_subresource, prepare_update};
 pub use problem::kube::Cause;
 pub use select::{selectable_fields, selectable_names, stored_field};
 pub use table::{Column, columns, row};
