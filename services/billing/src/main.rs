@@ -1,2 +1,5 @@
-//! placeholder
-fn main() {}
+//! Starts billing.
+
+fn main() -> std::process::ExitCode {
+    runtime::main("billing", billing::run)
+}
