@@ -18,26 +18,16 @@ pub struct Config {
     pub key: PathBuf,
     /// Who the gateway is inside the installation: common name `api-gateway`.
     pub identity: Identity,
-    /// Where the Kubernetes API and the cloud API are.
-    pub control: Backend,
-    /// Where usage and bills are.
-    pub billing: Backend,
+    /// Where the Kubernetes API and the cloud API are: `https://host:port`; its certificate must name `control`.
+    pub control: String,
+    /// Where usage and bills are: `https://host:port`; its certificate must name `billing`.
+    pub billing: String,
     /// What one caller may ask for.
     #[serde(default)]
     pub limits: Limits,
     /// Which requests are logged.
     #[serde(default)]
     pub access_log: AccessLog,
-}
-
-/// A service behind the gateway.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Backend {
-    /// `host:port` of its HTTPS listener.
-    pub address: String,
-    /// Name in its certificate, for example `control`.
-    pub server_name: String,
 }
 
 /// What one caller may ask for.

@@ -12,7 +12,7 @@ mod token;
 mod tunnel;
 mod upstream;
 
-pub use config::{AccessLog, Backend, Config, Limits};
+pub use config::{AccessLog, Config, Limits};
 
 use anyhow::Context;
 use runtime::{CancellationToken, Health};
@@ -58,8 +58,8 @@ pub async fn serve(
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let tls = runtime::tls::public_server(&config.certificate, &config.key)?;
-    let control = Upstream::new(config.control, &config.identity)?;
-    let billing = Upstream::new(config.billing, &config.identity)?;
+    let control = Upstream::new("control", &config.control, &config.identity)?;
+    let billing = Upstream::new("billing", &config.billing, &config.identity)?;
     let gateway = Arc::new(Gateway {
         keys: key::Keys::new(Arc::clone(&control), config.limits),
         control,

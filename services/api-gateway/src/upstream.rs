@@ -1,6 +1,6 @@
 //! Connections to one service behind: a few HTTP/2 connections shared by all requests, and HTTP/1.1 ones for tunnels.
 
-use crate::config::Backend;
+use anyhow::Context as _;
 use axum::body::Body;
 use bytes::Bytes;
 use http::{Request, Response, Uri, uri::PathAndQuery};
@@ -43,14 +43,17 @@ const CONNECTION_WINDOW: u32 = 64 << 20;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum UpstreamError {
     #[error("{name} at {address} cannot be reached: {reason}")]
-    Connect { name: String, address: String, reason: String },
+    Connect { name: &'static str, address: String, reason: String },
     #[error("{name} did not answer: {reason}")]
-    Answer { name: String, reason: String },
+    Answer { name: &'static str, reason: String },
 }
 
 /// One service behind.
 pub(crate) struct Upstream {
-    backend: Backend,
+    /// Name in its certificate.
+    name: &'static str,
+    /// `host:port`.
+    address: String,
     server_name: ServerName<'static>,
     h2: TlsConnector,
     h1: TlsConnector,
@@ -60,7 +63,7 @@ pub(crate) struct Upstream {
 
 impl std::fmt::Debug for Upstream {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Upstream({} at {})", self.backend.server_name, self.backend.address)
+        write!(f, "Upstream({} at {})", self.name, self.address)
     }
 }
 
@@ -71,19 +74,23 @@ struct Connection {
 }
 
 impl Upstream {
-    /// A service behind that is not connected yet.
+    /// A service behind that is not connected yet; `url` is `https://host:port`, `name` is in its certificate.
     ///
     /// # Errors
-    /// If the certificates can't be read, or the name is none.
-    pub(crate) fn new(backend: Backend, identity: &Identity) -> anyhow::Result<Arc<Self>> {
+    /// If the certificates can't be read, or the URL is none.
+    pub(crate) fn new(name: &'static str, url: &str, identity: &Identity) -> anyhow::Result<Arc<Self>> {
+        let address = url.strip_prefix("https://").map(|rest| rest.trim_end_matches('/'));
+        let address = address.filter(|address| address.contains(':') && !address.contains('/'));
+        let address = address.with_context(|| format!("{name} must be https://host:port, not {url:?}"))?.to_owned();
         let with = |alpn: &[u8]| -> anyhow::Result<TlsConnector> {
             let mut config = ClientConfig::clone(&*identity.client()?);
             config.alpn_protocols = vec![alpn.to_vec()];
             Ok(TlsConnector::from(Arc::new(config)))
         };
         let (h2, h1) = (with(b"h2")?, with(b"http/1.1")?);
-        let server_name = ServerName::try_from(backend.server_name.clone())?;
-        Ok(Arc::new(Self { backend, server_name, h2, h1, connections: Mutex::default(), opening: Default::default() }))
+        let server_name = ServerName::try_from(name)?;
+        let (connections, opening) = (Mutex::default(), tokio::sync::Mutex::default());
+        Ok(Arc::new(Self { name, address, server_name, h2, h1, connections, opening }))
     }
 
     /// Sends a request whose URI has a path only, and gives the answer's head; the body streams.
@@ -113,19 +120,17 @@ impl Upstream {
     /// Gives the request the service's authority.
     fn address(&self, request: &mut Request<Body>) -> Result<(), UpstreamError> {
         let path = request.uri().path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/"));
-        let authority = self.backend.server_name.as_str();
-        let uri = Uri::builder().scheme("https").authority(authority).path_and_query(path).build();
+        let uri = Uri::builder().scheme("https").authority(self.name).path_and_query(path).build();
         *request.uri_mut() = uri.map_err(|error| self.unreachable(error))?;
         Ok(())
     }
 
     fn unreachable(&self, reason: impl std::fmt::Display) -> UpstreamError {
-        let Backend { address, server_name } = self.backend.clone();
-        UpstreamError::Connect { name: server_name, address, reason: reason.to_string() }
+        UpstreamError::Connect { name: self.name, address: self.address.clone(), reason: reason.to_string() }
     }
 
     fn broken(&self, error: &hyper::Error) -> UpstreamError {
-        UpstreamError::Answer { name: self.backend.server_name.clone(), reason: format!("{error:?}") }
+        UpstreamError::Answer { name: self.name, reason: format!("{error:?}") }
     }
 
     /// The connection with the fewest requests, and how many connections there are.
@@ -174,7 +179,7 @@ impl Upstream {
             .handshake(TokioIo::new(stream))
             .await
             .map_err(|error| self.unreachable(error))?;
-        let name = self.backend.server_name.clone();
+        let name = self.name;
         tokio::spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "a connection to {name} ended: {error}");
@@ -185,7 +190,7 @@ impl Upstream {
 
     async fn tls(&self, connector: &TlsConnector) -> Result<TlsStream<TcpStream>, UpstreamError> {
         let connect = async {
-            let stream = TcpStream::connect(&self.backend.address).await?;
+            let stream = TcpStream::connect(&self.address).await?;
             stream.set_nodelay(true)?;
             connector.connect(self.server_name.clone(), stream).await
         };
@@ -202,12 +207,11 @@ impl Upstream {
     /// If the service cannot be reached or breaks off.
     pub(crate) async fn send_alone(&self, mut request: Request<Body>) -> Result<Response<Incoming>, UpstreamError> {
         // HTTP/1.1 names the host in a header and the path alone in its first line.
-        let host = http::HeaderValue::try_from(self.backend.server_name.as_str());
-        request.headers_mut().insert(http::header::HOST, host.map_err(|error| self.unreachable(error))?);
+        request.headers_mut().insert(http::header::HOST, http::HeaderValue::from_static(self.name));
         let stream = self.tls(&self.h1).await?;
         let (mut sender, connection) =
             http1::handshake(TokioIo::new(stream)).await.map_err(|error| self.unreachable(error))?;
-        let name = self.backend.server_name.clone();
+        let name = self.name;
         tokio::spawn(async move {
             if let Err(error) = connection.with_upgrades().await {
                 tracing::debug!(%error, "a connection to {name} ended: {error}");

@@ -1,2 +1,8 @@
-//! placeholder
-fn main() {}
+//! `hako-control --config FILE` serves; `hako-control bootstrap --config FILE ...` makes a tenancy.
+
+fn main() -> std::process::ExitCode {
+    if std::env::args_os().nth(1).is_some_and(|word| word == "bootstrap") {
+        return control::bootstrap::main();
+    }
+    runtime::main("control", async |config: control::Config, stop| control::run(config, stop).await)
+}
