@@ -111,7 +111,7 @@ fn holds_sql(path: &str) -> bool {
     path.ends_with("store.rs")
         || path.contains("/store/")
         || path.ends_with("sql.rs")
-        || ["crates/kube-store/", "crates/postgres/", "crates/testkit/", "crates/localcloud/"]
+        || ["crates/kube-store/", "crates/postgres/", "crates/testkit/", "crates/localcloud/", "xtask/"]
             .iter()
             .any(|c| path.starts_with(c))
 }

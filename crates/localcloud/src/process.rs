@@ -146,3 +146,66 @@ pub(crate) fn log_tail(layout: &Layout, name: &str) -> String {
     let lines = read().unwrap_or_default();
     lines[lines.len().saturating_sub(LINES)..].iter().map(|l| format!("    {l}\n")).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    /// A layout in a directory of its own, with a logger that copies its input to the log.
+    fn sandbox(test: &str) -> (Layout, PathBuf) {
+        let state = std::env::temp_dir().join(format!("hako-process-{}-{test}", std::process::id()));
+        let layout = Layout { run: state.join("run"), id: "00000000".into(), state };
+        std::fs::create_dir_all(layout.state.join("logs")).unwrap();
+        std::fs::create_dir_all(layout.run.join("pids")).unwrap();
+        let logger = layout.state.join("logger");
+        std::fs::write(&logger, "#!/bin/sh\nexec cat >> \"$1\"\n").unwrap();
+        std::fs::set_permissions(&logger, std::fs::Permissions::from_mode(0o755)).unwrap();
+        (layout, logger)
+    }
+
+    fn shell(script: &str, logger: PathBuf) -> Spec {
+        Spec {
+            name: "shell".into(),
+            program: "/bin/sh".into(),
+            arguments: vec!["-c".into(), script.into()],
+            environment: vec![("WORD".into(), "hello".into())],
+            namespace: None,
+            user: None,
+            logger,
+        }
+    }
+
+    #[test]
+    fn process_is_started_found_and_stopped() {
+        let (layout, logger) = sandbox("stop");
+        let script = "echo $WORD; trap 'exit 0' TERM; while :; do sleep 0.05; done";
+        let started = start(&layout, &shell(script, logger)).unwrap();
+        assert_eq!(pid(&layout, "shell"), Some(started));
+        assert!(wait(Duration::from_secs(5), || log_tail(&layout, "shell").contains("hello")));
+        stop(&layout, "shell", Signal::SIGTERM, Duration::from_secs(5));
+        assert_eq!(pid(&layout, "shell"), None);
+        std::fs::remove_dir_all(&layout.state).unwrap();
+    }
+
+    #[test]
+    fn process_that_ignores_sigterm_is_killed() {
+        let (layout, logger) = sandbox("kill");
+        start(&layout, &shell("trap '' TERM; echo ready; while :; do sleep 0.05; done", logger)).unwrap();
+        assert!(wait(Duration::from_secs(5), || log_tail(&layout, "shell").contains("ready")));
+        stop(&layout, "shell", Signal::SIGTERM, Duration::from_millis(200));
+        assert_eq!(pid(&layout, "shell"), None);
+        std::fs::remove_dir_all(&layout.state).unwrap();
+    }
+
+    #[test]
+    fn process_with_a_reused_number_is_not_ours() {
+        let (layout, _) = sandbox("reuse");
+        // Our own number, with another start time: a stranger that got the number of a process of ours.
+        std::fs::write(layout.pid_file("shell"), format!("{} 1\n", std::process::id())).unwrap();
+        assert_eq!(pid(&layout, "shell"), None);
+        assert!(!signal(&layout, "shell", Signal::SIGKILL));
+        std::fs::remove_dir_all(&layout.state).unwrap();
+    }
+}

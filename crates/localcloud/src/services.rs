@@ -76,6 +76,11 @@ impl Site<'_> {
         service.set("listen", self.on_bridge(CONTROL_PORT));
         service.set("grpc_listen", self.on_bridge(CONTROL_GRPC_PORT));
         service.set("database_url", database::url(self.layout, self.fabric, "control")?);
+        service.set("secret_file", text(&self.layout.pki("encryption.key")));
+        service.set("public_url", self.endpoint());
+        service.set("public_ca", text(&pki::files(self.layout, pki::PUBLIC_CA).certificate));
+        service.set("api_backend", self.on_bridge(GATEWAY_PORT));
+        service.set("billing_endpoint", format!("https://{}", self.on_bridge(BILLING_GRPC_PORT)));
         service.set("identity", self.identity("control")?);
         Ok(service)
     }
