@@ -1,6 +1,7 @@
 //! Deployments: one ReplicaSet per revision of the template, and the steps from the old ones to the new one.
 //! Source of the rules: kubernetes/pkg/controller/deployment.
 
+pub(crate) mod drive;
 mod model;
 mod rollout;
 mod status;

@@ -1,6 +1,7 @@
 //! EndpointSlices and Endpoints: the addresses behind a Service's selector.
 //! Source of the rules: kubernetes/pkg/controller/{endpoint,endpointslice}, k8s.io/endpointslice.
 
+pub(crate) mod drive;
 mod address;
 mod legacy;
 mod slice;

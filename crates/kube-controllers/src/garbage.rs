@@ -1,6 +1,7 @@
 //! The garbage collector: dependents go with their owners, before, after or not at all.
 //! Source of the rules: kubernetes/pkg/controller/garbagecollector.
 
+pub(crate) mod drive;
 #[cfg(test)]
 mod tests;
 

@@ -1,6 +1,7 @@
 //! Namespaces: what each one has from the start, and how one ends.
 //! Source of the rules: kubernetes/pkg/controller/namespace, serviceaccount, certificates/rootcacertpublisher.
 
+pub(crate) mod drive;
 #[cfg(test)]
 mod tests;
 

@@ -1,6 +1,7 @@
 //! Node lifecycle: nodes that fell silent, their taints, and the pods that leave them.
 //! Source of the rules: kubernetes/pkg/controller/{nodelifecycle,tainteviction}.
 
+pub(crate) mod drive;
 mod evict;
 mod taint;
 #[cfg(test)]

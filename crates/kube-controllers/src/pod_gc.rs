@@ -1,6 +1,7 @@
 //! Pods that nobody will end: of nodes that are gone, never bound but deleted, or ended and too many.
 //! Source of the rules: kubernetes/pkg/controller/podgc.
 
+pub(crate) mod drive;
 #[cfg(test)]
 mod tests;
 

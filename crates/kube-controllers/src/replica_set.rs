@@ -4,6 +4,7 @@
 //! Upstream's "expectations" (do not act again before the cache has seen what was created) are not needed: controllers
 //! read the committed state of the process that commits, so a run sees every write of the run before it.
 
+pub(crate) mod drive;
 mod rank;
 #[cfg(test)]
 mod tests;
