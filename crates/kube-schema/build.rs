@@ -29,9 +29,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 /// Folder of the k8s-openapi crate: in cargo's registry, or wherever cargo says (vendored, patched).
 fn source() -> Result<PathBuf, Box<dyn Error>> {
     let home = env::var("CARGO_HOME").or_else(|_| env::var("HOME").map(|h| format!("{h}/.cargo")));
-    let links = env::vars().find_map(|(name, _)| {
-        Some(name.strip_prefix("DEP_K8S_OPENAPI_")?.strip_suffix("_VERSION")?.replace('_', "."))
-    });
+    let links = env::vars()
+        .find_map(|(name, _)| Some(name.strip_prefix("DEP_K8S_OPENAPI_")?.strip_suffix("_VERSION")?.replace('_', ".")));
     if let (Ok(home), Some(release)) = (home, links) {
         for registry in fs::read_dir(Path::new(&home).join("registry/src")).into_iter().flatten().flatten() {
             let folder = registry.path().join(format!("k8s-openapi-{release}"));

@@ -46,9 +46,7 @@ fn fields_of(resource: &str) -> Fields {
         "certificatesigningrequests.certificates.k8s.io" | "clustertrustbundles.certificates.k8s.io" => {
             &[("spec.signerName", "/spec/signerName")]
         }
-        "resourceslices.resource.k8s.io" => {
-            &[("spec.nodeName", "/spec/nodeName"), ("spec.driver", "/spec/driver")]
-        }
+        "resourceslices.resource.k8s.io" => &[("spec.nodeName", "/spec/nodeName"), ("spec.driver", "/spec/driver")],
         _ => &[],
     }
 }
@@ -84,7 +82,10 @@ fn absent(object: &Value, name: &str) -> String {
 /// Names of the fields that a resource can be selected by, for the error about any other.
 #[must_use]
 pub fn selectable_names(resource: &str) -> Vec<&'static str> {
-    ["metadata.name", "metadata.namespace"].into_iter().chain(fields_of(resource).iter().map(|(name, _)| *name)).collect()
+    ["metadata.name", "metadata.namespace"]
+        .into_iter()
+        .chain(fields_of(resource).iter().map(|(name, _)| *name))
+        .collect()
 }
 
 /// The stored name of a field that a version calls otherwise: `regarding.name` of events.k8s.io is
@@ -111,7 +112,9 @@ mod tests {
     fn pods_are_found_by_node_and_phase() {
         let pod = json!({"metadata": {"name": "p", "namespace": "n"}, "spec": {"nodeName": "a"}, "status": {"phase": "Running"}});
         let fields = selectable_fields("pods", &pod);
-        for expect in [("metadata.name", "p"), ("spec.nodeName", "a"), ("status.phase", "Running"), ("spec.hostNetwork", "false")] {
+        for expect in
+            [("metadata.name", "p"), ("spec.nodeName", "a"), ("status.phase", "Running"), ("spec.hostNetwork", "false")]
+        {
             assert!(fields.contains(&(expect.0, expect.1.to_owned())), "{expect:?}");
         }
     }

@@ -153,17 +153,25 @@ mod tests {
 
     #[test]
     fn events_have_other_names_in_their_group() {
-        check("events.k8s.io", "v1", "Event",
+        check(
+            "events.k8s.io",
+            "v1",
+            "Event",
             &json!({"apiVersion": "events.k8s.io/v1", "regarding": {"kind": "Pod"}, "note": "n", "reason": "r", "reportingController": "c"}),
-            &json!({"apiVersion": "v1", "involvedObject": {"kind": "Pod"}, "message": "n", "reason": "r", "reportingComponent": "c"}));
+            &json!({"apiVersion": "v1", "involvedObject": {"kind": "Pod"}, "message": "n", "reason": "r", "reportingComponent": "c"}),
+        );
     }
 
     #[test]
     fn autoscalers_keep_in_annotations_what_v1_cannot_say() {
-        check("autoscaling", "v1", "HorizontalPodAutoscaler",
+        check(
+            "autoscaling",
+            "v1",
+            "HorizontalPodAutoscaler",
             &json!({"apiVersion": "autoscaling/v1", "metadata": {"annotations": {}}, "spec": {"targetCPUUtilizationPercentage": 80}}),
             &json!({"apiVersion": "autoscaling/v2", "metadata": {"annotations": {}}, "spec": {"metrics": [
-                {"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 80}}}]}}));
+                {"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 80}}}]}}),
+        );
         let v1 = by_kind("autoscaling", "v1", "HorizontalPodAutoscaler").unwrap();
         let stored = json!({"apiVersion": "autoscaling/v2", "metadata": {"annotations": {}}, "spec": {
             "metrics": [{"type": "Pods"}], "behavior": {"scaleUp": {}}}});
@@ -176,8 +184,12 @@ mod tests {
 
     #[test]
     fn equal_versions_only_change_their_name() {
-        check("storage.k8s.io", "v1beta1", "VolumeAttributesClass",
+        check(
+            "storage.k8s.io",
+            "v1beta1",
+            "VolumeAttributesClass",
             &json!({"apiVersion": "storage.k8s.io/v1beta1", "driverName": "d"}),
-            &json!({"apiVersion": "storage.k8s.io/v1", "driverName": "d"}));
+            &json!({"apiVersion": "storage.k8s.io/v1", "driverName": "d"}),
+        );
     }
 }

@@ -148,10 +148,8 @@ fn aggregated_resource(kind: &'static Kind) -> Value {
 }
 
 fn group(name: &str) -> Value {
-    let versions: Vec<Value> = versions(name)
-        .into_iter()
-        .map(|v| json!({"groupVersion": format!("{name}/{v}"), "version": v}))
-        .collect();
+    let versions: Vec<Value> =
+        versions(name).into_iter().map(|v| json!({"groupVersion": format!("{name}/{v}"), "version": v})).collect();
     json!({"name": name, "preferredVersion": versions[0], "versions": versions})
 }
 

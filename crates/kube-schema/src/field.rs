@@ -196,7 +196,9 @@ fn check_time(text: &str) -> Result<(), DecodeProblem> {
     if canonical_time(text).is_some() {
         return Ok(());
     }
-    Err(DecodeProblem(format!("parsing time {text:?} as \"2006-01-02T15:04:05Z07:00\": cannot parse {text:?} as \"2006\"")))
+    Err(DecodeProblem(format!(
+        "parsing time {text:?} as \"2006-01-02T15:04:05Z07:00\": cannot parse {text:?} as \"2006\""
+    )))
 }
 
 fn check_bytes(text: &str) -> Result<(), DecodeProblem> {
@@ -338,10 +340,7 @@ mod tests {
         let value = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "a", "labels": {"x": "y"}},
             "spec": {"foo": 1, "template": {"spec": {"containers": [{"name": "a"}, {"name": "b", "imag": "c"}]}}}});
         let texts: Vec<String> = validate_fields(deployment(), &value).iter().map(ToString::to_string).collect();
-        assert_eq!(
-            texts,
-            [r#"unknown field "spec.foo""#, r#"unknown field "spec.template.spec.containers[1].imag""#]
-        );
+        assert_eq!(texts, [r#"unknown field "spec.foo""#, r#"unknown field "spec.template.spec.containers[1].imag""#]);
     }
 
     #[track_caller]

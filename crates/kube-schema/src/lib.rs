@@ -18,8 +18,8 @@ pub use discovery::{
     discovery_apis_v2, discovery_apis_v2beta1,
 };
 pub use field::{
-    DecodeProblem, FieldProblem, check_message_types, check_types, duplicate_fields, prune, prune_message, validate_fields,
-    validate_message,
+    DecodeProblem, FieldProblem, check_message_types, check_types, duplicate_fields, prune, prune_message,
+    validate_fields, validate_message,
 };
 pub use kind::{
     Kind, Subresource, by_kind, by_plural, by_resource, group_versions, groups, kinds, subresource, versions,
@@ -29,4 +29,3 @@ pub use openapi::{openapi_v3_group, openapi_v3_index};
 pub use protobuf::{DecodeError, PROTOBUF_MAGIC, from_protobuf};
 pub use scalar::{canonical_micro_time, canonical_quantity, canonical_time};
 pub use table::{Field, ListType, Message, MessageId, Strategy, Type, message, message_of, message_of_kind};
-

@@ -94,7 +94,8 @@ fn merge_map(
             delete_primitives(&mut original, field, value)?;
         } else if !key.starts_with('$') && !patch.contains_key(&format!("{ORDER}{key}")) {
             merge_key(&mut original, key, value, shape)?;
-        } else if key.starts_with('$') && key != PATCH && key != RETAIN && !key.starts_with(ORDER) && is_directive(key) {
+        } else if key.starts_with('$') && key != PATCH && key != RETAIN && !key.starts_with(ORDER) && is_directive(key)
+        {
             return Err(PatchError(format!("unknown directive {key:?}")));
         }
     }

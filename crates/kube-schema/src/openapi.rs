@@ -17,7 +17,10 @@ use crate::kind::{Kind, group_versions, kinds, subresource};
 
 /// Documents by path; each is made when first asked for.
 static DOCUMENTS: LazyLock<HashMap<String, (&'static str, &'static str, OnceLock<Bytes>)>> = LazyLock::new(|| {
-    group_versions().iter().map(|(group, version)| (path(group, version), (*group, *version, OnceLock::new()))).collect()
+    group_versions()
+        .iter()
+        .map(|(group, version)| (path(group, version), (*group, *version, OnceLock::new())))
+        .collect()
 });
 
 static INDEX: LazyLock<Bytes> = LazyLock::new(|| {

@@ -19,7 +19,10 @@ fn generation(resource: &str, old: &Value, change: impl FnOnce(&mut Value)) -> V
 
 #[test]
 fn a_new_object_has_no_status_of_its_own() {
-    let pod = created("pods", json!({"metadata": {"name": "p", "generation": 9}, "spec": {}, "status": {"phase": "Running"}}));
+    let pod = created(
+        "pods",
+        json!({"metadata": {"name": "p", "generation": 9}, "spec": {}, "status": {"phase": "Running"}}),
+    );
     assert_eq!(pod["status"], json!({"phase": "Pending", "qosClass": "BestEffort"}));
     assert_eq!(pod["metadata"]["generation"], 1);
     let node = created("nodes", json!({"metadata": {"name": "n"}, "status": {"capacity": {"cpu": "1"}}}));
@@ -51,8 +54,11 @@ fn an_update_keeps_the_status_and_a_status_update_the_spec() {
     assert_eq!((&new["spec"]["replicas"], &new["status"]["replicas"]), (&json!(2), &json!(1)));
     let mut new = sent;
     prepare_status(kind, &mut new, &old);
-    assert_eq!(new, json!({"metadata": {"name": "a", "generation": 1, "resourceVersion": "6", "labels": {"x": "y"},
-        "annotations": {"n": "1"}}, "spec": {"replicas": 1}, "status": {"replicas": 2}}));
+    assert_eq!(
+        new,
+        json!({"metadata": {"name": "a", "generation": 1, "resourceVersion": "6", "labels": {"x": "y"},
+        "annotations": {"n": "1"}}, "spec": {"replicas": 1}, "status": {"replicas": 2}})
+    );
 }
 
 #[test]
@@ -63,7 +69,10 @@ fn a_service_keeps_what_it_was_given() {
     let mut new = json!({"metadata": {}, "spec": {"type": "NodePort", "ports": [{"port": 80, "protocol": "TCP"}, {"port": 81, "protocol": "TCP"}]}});
     prepare_update(kind, &mut new, &old);
     assert_eq!(new["spec"]["clusterIP"], "10.0.0.9");
-    assert_eq!(new["spec"]["ports"], json!([{"port": 80, "protocol": "TCP", "nodePort": 30001}, {"port": 81, "protocol": "TCP"}]));
+    assert_eq!(
+        new["spec"]["ports"],
+        json!([{"port": 80, "protocol": "TCP", "nodePort": 30001}, {"port": 81, "protocol": "TCP"}])
+    );
     let mut new = json!({"metadata": {}, "spec": {"type": "ClusterIP", "externalTrafficPolicy": "Cluster",
         "ports": [{"port": 80, "protocol": "TCP", "nodePort": 30001}]}});
     prepare_update(kind, &mut new, &old);
@@ -82,10 +91,17 @@ fn other_subresources_change_only_their_part() {
     let old = json!({"metadata": {"name": "n"}, "spec": {"finalizers": ["kubernetes", "x"]}, "status": {"phase": "Terminating"}});
     let mut new = json!({"metadata": {"name": "n", "labels": {"a": "b"}}, "spec": {"finalizers": ["x"]}});
     prepare_subresource(by_resource("namespaces").unwrap(), "finalize", &mut new, &old);
-    assert_eq!(new, json!({"metadata": {"name": "n"}, "spec": {"finalizers": ["x"]}, "status": {"phase": "Terminating"}}));
-    let old = json!({"metadata": {"generation": 1}, "spec": {"containers": [{"name": "a", "image": "i", "resources": {}}]}});
+    assert_eq!(
+        new,
+        json!({"metadata": {"name": "n"}, "spec": {"finalizers": ["x"]}, "status": {"phase": "Terminating"}})
+    );
+    let old =
+        json!({"metadata": {"generation": 1}, "spec": {"containers": [{"name": "a", "image": "i", "resources": {}}]}});
     let mut new = json!({"metadata": {}, "spec": {"containers": [{"name": "a", "image": "j", "resources": {"limits": {"cpu": "1"}}}]}});
     prepare_subresource(by_resource("pods").unwrap(), "resize", &mut new, &old);
-    assert_eq!(new, json!({"metadata": {"generation": 2}, "spec": {"containers": [
-        {"name": "a", "image": "i", "resources": {"limits": {"cpu": "1"}}}]}}));
+    assert_eq!(
+        new,
+        json!({"metadata": {"generation": 2}, "spec": {"containers": [
+        {"name": "a", "image": "i", "resources": {"limits": {"cpu": "1"}}}]}})
+    );
 }

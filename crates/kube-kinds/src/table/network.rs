@@ -18,15 +18,20 @@ pub(super) fn table(resource: &str) -> Option<Table> {
         "endpointslices.discovery.k8s.io" => (ENDPOINT_SLICE, endpoint_slice),
         "ingresses.networking.k8s.io" => (INGRESS, ingress),
         "ingressclasses.networking.k8s.io" => (INGRESS_CLASS, ingress_class),
-        "networkpolicies.networking.k8s.io" => (
-            const { &[NAME, string("Pod-Selector", "Pods it applies to."), AGE] },
-            |object, now| vec![name(object), json!(selector(object.pointer("/spec/podSelector"))), age(object, now)],
-        ),
-        "servicecidrs.networking.k8s.io" => (const { &[NAME, string("CIDRs", "Ranges of service addresses."), AGE] }, |object, now| {
-            let ranges: Vec<&str> = list(object, "/spec/cidrs").iter().filter_map(Value::as_str).collect();
-            vec![name(object), json!(ranges.join(",")), age(object, now)]
-        }),
-        "ipaddresses.networking.k8s.io" => (const { &[NAME, string("ParentRef", "Who has the address."), AGE] }, ip_address),
+        "networkpolicies.networking.k8s.io" => {
+            (const { &[NAME, string("Pod-Selector", "Pods it applies to."), AGE] }, |object, now| {
+                vec![name(object), json!(selector(object.pointer("/spec/podSelector"))), age(object, now)]
+            })
+        }
+        "servicecidrs.networking.k8s.io" => {
+            (const { &[NAME, string("CIDRs", "Ranges of service addresses."), AGE] }, |object, now| {
+                let ranges: Vec<&str> = list(object, "/spec/cidrs").iter().filter_map(Value::as_str).collect();
+                vec![name(object), json!(ranges.join(",")), age(object, now)]
+            })
+        }
+        "ipaddresses.networking.k8s.io" => {
+            (const { &[NAME, string("ParentRef", "Who has the address."), AGE] }, ip_address)
+        }
         _ => return None,
     };
     Some(Table { columns, row })

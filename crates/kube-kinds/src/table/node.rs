@@ -20,9 +20,11 @@ pub(super) fn table(resource: &str) -> Option<Table> {
         "leases.coordination.k8s.io" => (const { &[NAME, string("Holder", "Who holds it."), AGE] }, |object, now| {
             vec![name(object), json!(text(object, "/spec/holderIdentity")), age(object, now)]
         }),
-        "runtimeclasses.node.k8s.io" => (const { &[NAME, string("Handler", "Runtime that is meant."), AGE] }, |object, now| {
-            vec![name(object), json!(text(object, "/handler")), age(object, now)]
-        }),
+        "runtimeclasses.node.k8s.io" => {
+            (const { &[NAME, string("Handler", "Runtime that is meant."), AGE] }, |object, now| {
+                vec![name(object), json!(text(object, "/handler")), age(object, now)]
+            })
+        }
         _ => return None,
     };
     Some(Table { columns, row })

@@ -13,11 +13,15 @@ use crate::json::{list, number, text};
 /// Tables of these kinds.
 pub(super) fn table(resource: &str) -> Option<Table> {
     let (columns, row): (&'static [Column], super::Row) = match resource {
-        "roles.rbac.authorization.k8s.io" | "clusterroles.rbac.authorization.k8s.io" | "limitranges"
+        "roles.rbac.authorization.k8s.io"
+        | "clusterroles.rbac.authorization.k8s.io"
+        | "limitranges"
         | "customresourcedefinitions.apiextensions.k8s.io" => {
             (const { &[NAME, CREATED] }, |object, _| vec![name(object), created_at(object)])
         }
-        "rolebindings.rbac.authorization.k8s.io" | "clusterrolebindings.rbac.authorization.k8s.io" => (BINDING, binding),
+        "rolebindings.rbac.authorization.k8s.io" | "clusterrolebindings.rbac.authorization.k8s.io" => {
+            (BINDING, binding)
+        }
         "resourcequotas" => (QUOTA, quota),
         "poddisruptionbudgets.policy" => (BUDGET, budget),
         "mutatingwebhookconfigurations.admissionregistration.k8s.io"
@@ -103,12 +107,8 @@ fn budget(object: &Value, now: Timestamp) -> Vec<Value> {
     ]
 }
 
-const API_SERVICE: &[Column] = &[
-    NAME,
-    string("Service", "Who serves it."),
-    string("Available", "Whether it answers."),
-    AGE,
-];
+const API_SERVICE: &[Column] =
+    &[NAME, string("Service", "Who serves it."), string("Available", "Whether it answers."), AGE];
 
 fn api_service(object: &Value, now: Timestamp) -> Vec<Value> {
     let service = match text(object, "/spec/service/name") {

@@ -27,15 +27,16 @@ pub(super) fn table(resource: &str) -> Option<Table> {
                 vec![name(object), json!(text(object, "/type")), json!(keys.to_string()), age(object, now)]
             },
         ),
-        "serviceaccounts" => (const { &[NAME, string("Secrets", "Number of secrets it may use."), AGE] }, |object, now| {
-            vec![name(object), json!(count(object, "/secrets").to_string()), age(object, now)]
-        }),
-        "volumeattachments.storage.k8s.io" => (ATTACHMENT, attachment),
-        "csinodes.storage.k8s.io" => {
-            (const { &[NAME, column("Drivers", "integer", 0, "Number of drivers on the node."), AGE] }, |object, now| {
-                vec![name(object), json!(count(object, "/spec/drivers")), age(object, now)]
+        "serviceaccounts" => {
+            (const { &[NAME, string("Secrets", "Number of secrets it may use."), AGE] }, |object, now| {
+                vec![name(object), json!(count(object, "/secrets").to_string()), age(object, now)]
             })
         }
+        "volumeattachments.storage.k8s.io" => (ATTACHMENT, attachment),
+        "csinodes.storage.k8s.io" => (
+            const { &[NAME, column("Drivers", "integer", 0, "Number of drivers on the node."), AGE] },
+            |object, now| vec![name(object), json!(count(object, "/spec/drivers")), age(object, now)],
+        ),
         "volumeattributesclasses.storage.k8s.io" => {
             (const { &[NAME, string("DriverName", "Driver it is for."), AGE] }, |object, now| {
                 vec![name(object), json!(text(object, "/driverName")), age(object, now)]
@@ -84,12 +85,8 @@ fn volume(object: &Value, now: Timestamp) -> Vec<Value> {
 
 fn modes(object: &Value, pointer: &str) -> String {
     let has = |mode: &str| list(object, pointer).iter().any(|m| m == mode);
-    let names = [
-        ("ReadWriteOnce", "RWO"),
-        ("ReadOnlyMany", "ROX"),
-        ("ReadWriteMany", "RWX"),
-        ("ReadWriteOncePod", "RWOP"),
-    ];
+    let names =
+        [("ReadWriteOnce", "RWO"), ("ReadOnlyMany", "ROX"), ("ReadWriteMany", "RWX"), ("ReadWriteOncePod", "RWOP")];
     let short: Vec<&str> = names.iter().filter(|(mode, _)| has(mode)).map(|(_, short)| *short).collect();
     short.join(",")
 }

@@ -28,9 +28,24 @@ fn each_kind_has_as_many_cells_as_columns() {
 #[test]
 fn ages_use_the_units_that_matter() {
     for (seconds, expect) in [
-        (-5, "<invalid>"), (-1, "0s"), (0, "0s"), (119, "119s"), (120, "2m"), (125, "2m5s"), (600, "10m"), (10_799, "179m"),
-        (10_800, "3h"), (11_000, "3h3m"), (28_800, "8h"), (172_799, "47h"), (172_800, "2d"), (180_000, "2d2h"),
-        (691_200, "8d"), (63_072_000, "2y"), (63_158_400, "2y1d"), (315_360_000, "10y"),
+        (-5, "<invalid>"),
+        (-1, "0s"),
+        (0, "0s"),
+        (119, "119s"),
+        (120, "2m"),
+        (125, "2m5s"),
+        (600, "10m"),
+        (10_799, "179m"),
+        (10_800, "3h"),
+        (11_000, "3h3m"),
+        (28_800, "8h"),
+        (172_799, "47h"),
+        (172_800, "2d"),
+        (180_000, "2d2h"),
+        (691_200, "8d"),
+        (63_072_000, "2y"),
+        (63_158_400, "2y1d"),
+        (315_360_000, "10y"),
     ] {
         assert_eq!(text::human(seconds), expect, "{seconds}");
     }
@@ -53,20 +68,58 @@ fn the_status_of_a_pod_is_its_most_telling_reason() {
     let ended = |name: &str, code: i32, reason: &str| json!({"name": name, "state": {"terminated": {"exitCode": code, "reason": reason}}});
     pod(&json!({"phase": "Pending"}), "0/2", "Pending", "0");
     pod(&json!({"phase": "Running", "containerStatuses": [running("a"), running("b")]}), "2/2", "Running", "0");
-    pod(&json!({"phase": "Running", "containerStatuses": [running("a"), {"name": "b", "restartCount": 3,
+    pod(
+        &json!({"phase": "Running", "containerStatuses": [running("a"), {"name": "b", "restartCount": 3,
         "lastState": {"terminated": {"finishedAt": "2026-01-01T23:55:00Z"}}, "state": {"waiting": {"reason": "CrashLoopBackOff"}}}]}),
-        "1/2", "CrashLoopBackOff", "3 (5m ago)");
-    pod(&json!({"phase": "Succeeded", "containerStatuses": [ended("a", 0, "Completed"), ended("b", 0, "Completed")]}), "0/2", "Completed", "0");
-    pod(&json!({"phase": "Failed", "containerStatuses": [ended("a", 3, ""), ended("b", 1, "Error")]}), "0/2", "ExitCode:3", "0");
-    pod(&json!({"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}],
-        "containerStatuses": [ended("a", 0, "Completed"), running("b")]}), "1/2", "Running", "0");
-    pod(&json!({"phase": "Running", "deleted": NOW, "containerStatuses": [running("a"), running("b")]}), "2/2", "Terminating", "0");
+        "1/2",
+        "CrashLoopBackOff",
+        "3 (5m ago)",
+    );
+    pod(
+        &json!({"phase": "Succeeded", "containerStatuses": [ended("a", 0, "Completed"), ended("b", 0, "Completed")]}),
+        "0/2",
+        "Completed",
+        "0",
+    );
+    pod(
+        &json!({"phase": "Failed", "containerStatuses": [ended("a", 3, ""), ended("b", 1, "Error")]}),
+        "0/2",
+        "ExitCode:3",
+        "0",
+    );
+    pod(
+        &json!({"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}],
+        "containerStatuses": [ended("a", 0, "Completed"), running("b")]}),
+        "1/2",
+        "Running",
+        "0",
+    );
+    pod(
+        &json!({"phase": "Running", "deleted": NOW, "containerStatuses": [running("a"), running("b")]}),
+        "2/2",
+        "Terminating",
+        "0",
+    );
     pod(&json!({"phase": "Running", "deleted": NOW, "reason": "NodeLost"}), "0/2", "Unknown", "0");
-    pod(&json!({"phase": "Pending", "initContainerStatuses": [{"name": "i", "state": {"running": {}}}]}), "0/2", "Init:0/1", "0");
-    pod(&json!({"phase": "Pending", "initContainerStatuses": [{"name": "i", "restartCount": 2, "state": {"waiting": {"reason": "CrashLoopBackOff"}}}]}),
-        "0/2", "Init:CrashLoopBackOff", "2");
+    pod(
+        &json!({"phase": "Pending", "initContainerStatuses": [{"name": "i", "state": {"running": {}}}]}),
+        "0/2",
+        "Init:0/1",
+        "0",
+    );
+    pod(
+        &json!({"phase": "Pending", "initContainerStatuses": [{"name": "i", "restartCount": 2, "state": {"waiting": {"reason": "CrashLoopBackOff"}}}]}),
+        "0/2",
+        "Init:CrashLoopBackOff",
+        "2",
+    );
     pod(&json!({"phase": "Pending", "initContainerStatuses": [ended("i", 2, "Error")]}), "0/2", "Init:Error", "0");
-    pod(&json!({"phase": "Pending", "conditions": [{"type": "PodScheduled", "reason": "SchedulingGated"}]}), "0/2", "SchedulingGated", "0");
+    pod(
+        &json!({"phase": "Pending", "conditions": [{"type": "PodScheduled", "reason": "SchedulingGated"}]}),
+        "0/2",
+        "SchedulingGated",
+        "0",
+    );
     pod(&json!({"phase": "Failed", "reason": "Evicted"}), "0/2", "Evicted", "0");
 }
 
@@ -83,23 +136,34 @@ fn workloads_count_their_pods() {
     let object = json!({"metadata": meta("h"), "spec": {"scaleTargetRef": {"kind": "Deployment", "name": "d"}, "minReplicas": 1,
         "maxReplicas": 5, "metrics": [{"type": "Resource", "resource": {"name": "cpu", "target": {"averageUtilization": 80}}}]},
         "status": {"currentReplicas": 2}});
-    assert_eq!(cells("horizontalpodautoscalers.autoscaling", &object),
-        ["h", "Deployment/d", "cpu: <unknown>/80%", "1", "5", "2", "119s"]);
+    assert_eq!(
+        cells("horizontalpodautoscalers.autoscaling", &object),
+        ["h", "Deployment/d", "cpu: <unknown>/80%", "1", "5", "2", "119s"]
+    );
 }
 
 #[test]
 fn services_show_where_they_are_reached() {
     let object = json!({"metadata": meta("s"), "spec": {"type": "NodePort", "clusterIP": "10.0.0.1", "selector": {"a": "b"},
         "ports": [{"port": 80, "nodePort": 30080, "protocol": "TCP"}, {"port": 53, "protocol": "UDP"}]}});
-    assert_eq!(cells("services", &object), ["s", "NodePort", "10.0.0.1", "<none>", "80:30080/TCP,53/UDP", "119s", "a=b"]);
+    assert_eq!(
+        cells("services", &object),
+        ["s", "NodePort", "10.0.0.1", "<none>", "80:30080/TCP,53/UDP", "119s", "a=b"]
+    );
     let balanced = json!({"metadata": meta("s"), "spec": {"type": "LoadBalancer", "clusterIP": "10.0.0.1"}});
     assert_eq!(cells("services", &balanced)[3], "<pending>");
     let address = |n: u8| json!({"ip": format!("10.0.0.{n}")});
     let object = json!({"metadata": meta("e"), "subsets": [{"addresses": [address(1), address(2), address(3), address(4)],
         "ports": [{"port": 80}]}]});
     assert_eq!(cells("endpoints", &object)[1], "10.0.0.1:80,10.0.0.2:80,10.0.0.3:80 + 1 more...");
-    assert_eq!(cells("endpointslices.discovery.k8s.io", &json!({"metadata": meta("e"), "addressType": "IPv4",
-        "ports": [{"port": 80, "name": ""}], "endpoints": [{"addresses": ["10.0.0.1"]}]})), ["e", "IPv4", "80", "10.0.0.1", "119s"]);
+    assert_eq!(
+        cells(
+            "endpointslices.discovery.k8s.io",
+            &json!({"metadata": meta("e"), "addressType": "IPv4",
+        "ports": [{"port": 80, "name": ""}], "endpoints": [{"addresses": ["10.0.0.1"]}]})
+        ),
+        ["e", "IPv4", "80", "10.0.0.1", "119s"]
+    );
 }
 
 #[test]
@@ -107,8 +171,21 @@ fn nodes_show_their_state_and_roles() {
     let object = json!({"metadata": {"name": "n", "labels": {"node-role.kubernetes.io/agent": "", "node-role.kubernetes.io/a": ""},
         "creationTimestamp": NOW}, "spec": {"unschedulable": true}, "status": {"conditions": [{"type": "Ready", "status": "True"}],
         "nodeInfo": {"kubeletVersion": "v1.36.0"}, "addresses": [{"type": "InternalIP", "address": "1.2.3.4"}]}});
-    assert_eq!(cells("nodes", &object), ["n", "Ready,SchedulingDisabled", "a,agent", "0s", "v1.36.0", "1.2.3.4", "<none>",
-        "<unknown>", "<unknown>", "<unknown>"]);
+    assert_eq!(
+        cells("nodes", &object),
+        [
+            "n",
+            "Ready,SchedulingDisabled",
+            "a,agent",
+            "0s",
+            "v1.36.0",
+            "1.2.3.4",
+            "<none>",
+            "<unknown>",
+            "<unknown>",
+            "<unknown>"
+        ]
+    );
     assert_eq!(cells("nodes", &json!({"metadata": meta("n")}))[1], "Unknown");
 }
 

@@ -142,8 +142,10 @@ const JOB: &[Column] = &[
 fn job(object: &Value, now: Timestamp) -> Vec<Value> {
     let (names, images) = containers(object, TEMPLATE);
     let ends = [("Complete", "Complete"), ("Failed", "Failed")];
-    let others = [("Suspended", "Suspended"), ("FailureTarget", "FailureTarget"), ("SuccessCriteriaMet", "SuccessCriteriaMet")];
-    let find = |list: &[(&str, &'static str)]| list.iter().find(|(kind, _)| condition(object, kind)).map(|(_, word)| *word);
+    let others =
+        [("Suspended", "Suspended"), ("FailureTarget", "FailureTarget"), ("SuccessCriteriaMet", "SuccessCriteriaMet")];
+    let find =
+        |list: &[(&str, &'static str)]| list.iter().find(|(kind, _)| condition(object, kind)).map(|(_, word)| *word);
     let status = find(&ends).or(terminating(object).then_some("Terminating")).or(find(&others)).unwrap_or("Running");
     let succeeded = number(object, "/status/succeeded");
     let parallelism = number(object, "/spec/parallelism");

@@ -97,7 +97,10 @@ mod tests {
     fn repeated_keys_are_named_once_with_their_path() {
         let body = br#"{"a":1,"spec":{"b":[{"c":1,"c":2,"c":3}],"b":1},"a":{"a":2}}"#;
         let texts: Vec<String> = duplicate_fields(body).iter().map(ToString::to_string).collect();
-        assert_eq!(texts, [r#"duplicate field "spec.b[0].c""#, r#"duplicate field "spec.b""#, r#"duplicate field "a""#]);
+        assert_eq!(
+            texts,
+            [r#"duplicate field "spec.b[0].c""#, r#"duplicate field "spec.b""#, r#"duplicate field "a""#]
+        );
         assert!(duplicate_fields(br#"{"a":{"x":1},"b":{"x":1"#).is_empty());
     }
 }

@@ -16,11 +16,22 @@ fn check(original: Value, patch: Value, expect: Value) {
 
 #[test]
 fn objects_merge_and_null_removes() {
-    check(json!({"nodeName": "a", "hostname": "h"}), json!({"nodeName": "b"}), json!({"nodeName": "b", "hostname": "h"}));
+    check(
+        json!({"nodeName": "a", "hostname": "h"}),
+        json!({"nodeName": "b"}),
+        json!({"nodeName": "b", "hostname": "h"}),
+    );
     check(json!({"nodeName": "a", "hostname": "h"}), json!({"hostname": null}), json!({"nodeName": "a"}));
-    check(json!({}), json!({"securityContext": {"runAsUser": 1, "fsGroup": null}}), json!({"securityContext": {"runAsUser": 1}}));
-    check(json!({"nodeSelector": {"a": "1", "b": "2"}}), json!({"nodeSelector": {"a": null, "c": "3"}}),
-        json!({"nodeSelector": {"b": "2", "c": "3"}}));
+    check(
+        json!({}),
+        json!({"securityContext": {"runAsUser": 1, "fsGroup": null}}),
+        json!({"securityContext": {"runAsUser": 1}}),
+    );
+    check(
+        json!({"nodeSelector": {"a": "1", "b": "2"}}),
+        json!({"nodeSelector": {"a": null, "c": "3"}}),
+        json!({"nodeSelector": {"b": "2", "c": "3"}}),
+    );
 }
 
 #[test]
@@ -59,7 +70,11 @@ fn replace_takes_the_patch_alone() {
         json!({"securityContext": {"$patch": "replace", "fsGroup": 3}}),
         json!({"securityContext": {"fsGroup": 3}}),
     );
-    check(json!({"securityContext": {"fsGroup": 2}}), json!({"securityContext": {"$patch": "delete"}}), json!({"securityContext": {}}));
+    check(
+        json!({"securityContext": {"fsGroup": 2}}),
+        json!({"securityContext": {"$patch": "delete"}}),
+        json!({"securityContext": {}}),
+    );
 }
 
 #[test]
@@ -131,7 +146,8 @@ fn retained_keys_end_the_other_members_of_a_union() {
 fn services_merge_ports_by_number() {
     let original = json!({"spec": {"ports": [{"port": 80, "name": "a"}, {"port": 443, "name": "b"}]}});
     let patch = json!({"spec": {"ports": [{"port": 443, "targetPort": 8443}]}});
-    let expect = json!({"spec": {"ports": [{"port": 80, "name": "a"}, {"port": 443, "name": "b", "targetPort": 8443}]}});
+    let expect =
+        json!({"spec": {"ports": [{"port": 80, "name": "a"}, {"port": 443, "name": "b", "targetPort": 8443}]}});
     assert_eq!(apply("Service", &original, &patch), Ok(expect));
 }
 

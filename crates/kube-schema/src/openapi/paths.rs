@@ -29,13 +29,15 @@ pub(super) fn add(paths: &mut Map<String, Value>, kind: &Kind) {
         item
     };
     let namespace: &[&str] = if kind.namespaced { &["namespace"] } else { &[] };
-    let collection = [("get", "list", "list"), ("post", "create", "post"), ("delete", "deletecollection", "deletecollection")];
+    let collection =
+        [("get", "list", "list"), ("post", "create", "post"), ("delete", "deletecollection", "deletecollection")];
     insert(paths, base.clone(), operations(&collection, namespace));
     if kind.namespaced && kind.verbs.contains(&"list") {
         insert(paths, format!("{root}/{}", kind.plural), operations(&collection[..1], &[]));
     }
     let named = [&["name"], namespace].concat();
-    let single = [("get", "get", "get"), ("put", "update", "put"), ("patch", "patch", "patch"), ("delete", "delete", "delete")];
+    let single =
+        [("get", "get", "get"), ("put", "update", "put"), ("patch", "patch", "patch"), ("delete", "delete", "delete")];
     insert(paths, format!("{base}/{{name}}"), operations(&single, &named));
     for name in kind.subresources {
         if let Some(sub) = subresource(kind, name) {
@@ -70,8 +72,17 @@ fn operation(action: &str, gvk: &Value, schema: &str) -> Value {
         "patch" => &["pretty", "dryRun", "fieldManager", "fieldValidation", "force"],
         "delete" => &["pretty", "dryRun", "gracePeriodSeconds", "orphanDependents", "propagationPolicy"],
         "list" | "deletecollection" => &[
-            "pretty", "allowWatchBookmarks", "continue", "fieldSelector", "labelSelector", "limit", "resourceVersion",
-            "resourceVersionMatch", "sendInitialEvents", "timeoutSeconds", "watch",
+            "pretty",
+            "allowWatchBookmarks",
+            "continue",
+            "fieldSelector",
+            "labelSelector",
+            "limit",
+            "resourceVersion",
+            "resourceVersionMatch",
+            "sendInitialEvents",
+            "timeoutSeconds",
+            "watch",
         ],
         _ => &["pretty"],
     };

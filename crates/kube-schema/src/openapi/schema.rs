@@ -30,7 +30,8 @@ impl<'a> Schemas<'a> {
 
     /// Adds a type by the group ("meta" for meta.v1), version and kind it has on the wire.
     pub(super) fn add_named(&mut self, group: &str, version: &str, kind: &str) {
-        let found = if group == "meta" { message(&format!("meta.v1.{kind}")) } else { message_of(group, version, kind) };
+        let found =
+            if group == "meta" { message(&format!("meta.v1.{kind}")) } else { message_of(group, version, kind) };
         if let Some(message) = found {
             let group = if group == "meta" { "" } else { group };
             self.add(message, Some(json!({"group": group, "version": version, "kind": kind})));
@@ -143,7 +144,9 @@ impl<'a> Schemas<'a> {
             Type::Any if owner.starts_with("io.k8s.apiextensions") => json!({}),
             Type::Any => json!({"type": "object"}),
             Type::SchemaOrArray | Type::SchemaOrBool | Type::SchemaOrStrings => json!({}),
-            Type::Quantity => self.special("api.resource.Quantity", json!({"oneOf": [{"type": "string"}, {"type": "number"}]})),
+            Type::Quantity => {
+                self.special("api.resource.Quantity", json!({"oneOf": [{"type": "string"}, {"type": "number"}]}))
+            }
             Type::IntOrString => self.special(
                 "util.intstr.IntOrString",
                 json!({"format": "int-or-string", "oneOf": [{"type": "integer"}, {"type": "string"}]}),

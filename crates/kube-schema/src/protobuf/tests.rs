@@ -88,13 +88,18 @@ fn a_pod_keeps_what_counts_and_leaves_out_what_go_does() {
         }),
         status: Some(core::PodStatus { pod_ip: some("10.0.0.1"), ..Default::default() }),
     };
-    check("v1", "Pod", &pod, json!({
+    check(
+        "v1",
+        "Pod",
+        &pod,
+        json!({
         "metadata": {"name": "p", "labels": {"a": ""}, "deletionTimestamp": "1970-01-01T00:00:01Z"},
         "spec": {"containers": [{"name": "c", "image": "i", "tty": true, "command": ["sh"],
                 "resources": {"limits": {"cpu": "500m"}},
                 "livenessProbe": {"httpGet": {"path": "/", "port": 80}, "periodSeconds": 7}}],
             "terminationGracePeriodSeconds": 0, "volumes": [{"name": "v", "emptyDir": {}}]},
-        "status": {"podIP": "10.0.0.1"}}));
+        "status": {"podIP": "10.0.0.1"}}),
+    );
 }
 
 #[test]
@@ -115,8 +120,13 @@ fn pointers_to_zero_stay() {
         }),
         status: None,
     };
-    check("apps/v1", "Deployment", &deployment, json!({"metadata": {"name": "d"}, "spec": {"replicas": 0,
-        "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": "25%", "maxSurge": -1}}}}));
+    check(
+        "apps/v1",
+        "Deployment",
+        &deployment,
+        json!({"metadata": {"name": "d"}, "spec": {"replicas": 0,
+        "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": "25%", "maxSurge": -1}}}}),
+    );
 }
 
 #[test]
@@ -133,8 +143,12 @@ fn bytes_raw_json_and_wrapped_lists_are_read() {
         data: Some(RawExtension { raw: Some(br#"{"a":[1]}"#.to_vec()) }),
         revision: Some(3),
     };
-    check("apps/v1", "ControllerRevision", &revision,
-        json!({"metadata": {"name": "r"}, "data": {"a": [1]}, "revision": 3}));
+    check(
+        "apps/v1",
+        "ControllerRevision",
+        &revision,
+        json!({"metadata": {"name": "r"}, "data": {"a": [1]}, "revision": 3}),
+    );
     let review = authentication::TokenReview {
         metadata: named(""),
         spec: Some(authentication::TokenReviewSpec { token: some("t"), audiences: vec![] }),
@@ -148,8 +162,13 @@ fn bytes_raw_json_and_wrapped_lists_are_read() {
             ..Default::default()
         }),
     };
-    check("authentication.k8s.io/v1", "TokenReview", &review, json!({"metadata": {}, "spec": {"token": "t"},
-        "status": {"authenticated": true, "user": {"username": "u", "extra": {"x": ["1"]}}}}));
+    check(
+        "authentication.k8s.io/v1",
+        "TokenReview",
+        &review,
+        json!({"metadata": {}, "spec": {"token": "t"},
+        "status": {"authenticated": true, "user": {"username": "u", "extra": {"x": ["1"]}}}}),
+    );
 }
 
 #[test]
@@ -160,7 +179,10 @@ fn schemas_of_custom_resources_are_read() {
             schema: Some(Box::new(apiextensions::JsonSchemaProps { r#type: some("string"), ..Default::default() })),
             j_son_schemas: vec![],
         })),
-        additional_properties: Some(Box::new(apiextensions::JsonSchemaPropsOrBool { allows: Some(true), schema: None })),
+        additional_properties: Some(Box::new(apiextensions::JsonSchemaPropsOrBool {
+            allows: Some(true),
+            schema: None,
+        })),
         default: Some(apiextensions::Json { raw: Some(b"[1]".to_vec()) }),
         x_kubernetes_preserve_unknown_fields: Some(true),
         ..Default::default()
@@ -180,10 +202,15 @@ fn schemas_of_custom_resources_are_read() {
         }),
         status: None,
     };
-    check("apiextensions.k8s.io/v1", "CustomResourceDefinition", &crd, json!({"metadata": {"name": "x"},
+    check(
+        "apiextensions.k8s.io/v1",
+        "CustomResourceDefinition",
+        &crd,
+        json!({"metadata": {"name": "x"},
         "spec": {"group": "g", "versions": [{"name": "v1", "served": true, "storage": false, "schema": {"openAPIV3Schema":
             {"type": "array", "items": {"type": "string"}, "additionalProperties": true, "default": [1],
-             "x-kubernetes-preserve-unknown-fields": true}}}]}}));
+             "x-kubernetes-preserve-unknown-fields": true}}}]}}),
+    );
 }
 
 #[test]
@@ -194,10 +221,18 @@ fn options_and_subresources_are_read() {
         preconditions: Some(meta::Preconditions { uid: some("u"), resource_version: None }),
         ..Default::default()
     };
-    check("apps/v1", "DeleteOptions", &options,
-        json!({"gracePeriodSeconds": 0, "propagationPolicy": "Background", "preconditions": {"uid": "u"}}));
-    check("policy/v1", "Eviction", &policy::Eviction { metadata: named("p"), delete_options: Some(Default::default()) },
-        json!({"metadata": {"name": "p"}, "deleteOptions": {}}));
+    check(
+        "apps/v1",
+        "DeleteOptions",
+        &options,
+        json!({"gracePeriodSeconds": 0, "propagationPolicy": "Background", "preconditions": {"uid": "u"}}),
+    );
+    check(
+        "policy/v1",
+        "Eviction",
+        &policy::Eviction { metadata: named("p"), delete_options: Some(Default::default()) },
+        json!({"metadata": {"name": "p"}, "deleteOptions": {}}),
+    );
     let binding = core::Binding {
         metadata: named("p"),
         target: Some(core::ObjectReference { kind: some("Node"), name: some("n"), ..Default::default() }),
@@ -212,10 +247,16 @@ fn broken_bodies_are_refused() {
         let _no_panic = from_protobuf(None, &body[..end]);
     }
     assert_eq!(from_protobuf(None, b"{}"), Err(DecodeError::Magic));
-    assert!(matches!(from_protobuf(None, &wrap("v9", "Pod", &core::Pod::default())), Err(DecodeError::UnknownKind { .. })));
+    assert!(matches!(
+        from_protobuf(None, &wrap("v9", "Pod", &core::Pod::default())),
+        Err(DecodeError::UnknownKind { .. })
+    ));
     let number = Unknown { raw: Some(vec![0x08, 0x01]), ..Default::default() };
     let body = [PROTOBUF_MAGIC, &number.encode_to_vec()].concat();
-    assert_eq!(from_protobuf(crate::by_kind("", "v1", "Pod"), &body), Err(DecodeError::WireType("metadata".to_owned())));
+    assert_eq!(
+        from_protobuf(crate::by_kind("", "v1", "Pod"), &body),
+        Err(DecodeError::WireType("metadata".to_owned()))
+    );
 }
 
 #[test]

@@ -110,7 +110,11 @@ fn read_file(package: &[String], text: &str, found: &mut HashMap<String, Wire>) 
     let mut current: Option<(String, Wire)> = None;
     let mut pending = WireField::default();
     // A long type stands on its own line, below the name.
-    let text = text.replace(":\n        ", ": ").replace("<\n            ", "<").replace(",\n        >,", ">,").replace(",\n            ", ", ");
+    let text = text
+        .replace(":\n        ", ": ")
+        .replace("<\n            ", "<")
+        .replace(",\n        >,", ">,")
+        .replace(",\n            ", ", ");
     for line in text.lines() {
         let trimmed = line.trim();
         if let Some(marker) = trimmed.strip_prefix("/// +") {
