@@ -61,6 +61,12 @@ impl Agent {
             }
             records.insert(uid, record);
         }
+        for uid in agent.context.journal.running() {
+            if !records.contains_key(&uid) {
+                // Its record is lost or gone: it is billed up to where it was last seen.
+                agent.context.journal.stop(&uid, 0).await?;
+            }
+        }
         drop(records);
         Ok(agent)
     }
@@ -146,17 +152,17 @@ impl Agent {
         records.remove(uid);
         self.store.delete(uid);
         self.context.outbox.forget(uid);
+        if let Err(error) = self.context.journal.forget(uid).await {
+            tracing::warn!(pod.uid = uid, error = format!("{error:#}"), "the usage journal keeps a pod that is gone");
+        }
     }
 
     /// Makes this host run exactly what control says.
     pub async fn sync(self: &Arc<Self>, sync: Sync) {
         let wanted: HashSet<String> = sync.placements.iter().map(|p| p.uid.clone()).collect();
         let leaving: HashSet<String> = sync.removals.iter().map(|r| r.uid.clone()).collect();
-        for network in sync.networks {
-            let id = network.id.clone();
-            if let Err(error) = self.context.network.apply(network).await {
-                tracing::error!(network.id = id, error = format!("{error:#}"), "network cannot be made");
-            }
+        if let Err(error) = self.context.network.sync(&sync.networks).await {
+            tracing::error!(error = format!("{error:#}"), "not all networks could be made");
         }
         for placement in sync.placements {
             self.place(placement).await;

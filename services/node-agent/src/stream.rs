@@ -60,17 +60,6 @@ impl Wire {
     async fn send(&self, frame: Frame) -> bool {
         self.out.send(StreamFrame { frame: Some(frame) }).await.is_ok()
     }
-
-    /// The next frame; `None` when control has closed or gone.
-    async fn next(&mut self) -> Option<Frame> {
-        loop {
-            match self.input.message().await {
-                Ok(Some(StreamFrame { frame: Some(frame) })) => return Some(frame),
-                Ok(Some(StreamFrame { frame: None })) => {}
-                Ok(None) | Err(_) => return None,
-            }
-        }
-    }
 }
 
 /// Answers one OpenStream from beginning to end.

@@ -93,9 +93,16 @@ impl PodView {
         })
     }
 
-    /// Unix nanoseconds at which the first container was made; the start of billing.
+    /// Unix nanoseconds at which the first container was made.
     pub fn first_created(&self) -> Option<i64> {
         self.containers.values().flatten().map(|c| c.created_at).filter(|t| *t > 0).min()
+    }
+
+    /// The same of the newest sandbox, if it is ready.
+    pub fn first_created_here(&self) -> Option<i64> {
+        let sandbox = self.ready_sandbox()?;
+        let here = self.containers.values().flatten().filter(|c| c.sandbox_id == sandbox.id);
+        here.map(|c| c.created_at).filter(|t| *t > 0).min()
     }
 
     /// Unix nanoseconds at which the last container ended.

@@ -12,15 +12,42 @@ pub enum Action {
     /// Make the volumes, or bring them up to date.
     PrepareVolumes,
     /// Make the sandbox.
-    CreateSandbox { attempt: u32 },
+    CreateSandbox {
+        /// Counts the pod's sandboxes from 0.
+        attempt: u32,
+    },
     /// Give the sandbox's network back; the pod has ended.
-    StopSandbox { id: String },
+    StopSandbox {
+        /// CRI id.
+        id: String,
+    },
     /// Pull, create and start a container.
-    Start { container: String, attempt: u32 },
+    Start {
+        /// Its name.
+        container: String,
+        /// Counts its starts from 0.
+        attempt: u32,
+    },
     /// Stop a container.
-    Stop { container: String, id: String, grace_seconds: u32, reason: &'static str, message: String },
+    Stop {
+        /// Its name.
+        container: String,
+        /// CRI id.
+        id: String,
+        /// Seconds between SIGTERM and SIGKILL.
+        grace_seconds: u32,
+        /// The event's reason.
+        reason: &'static str,
+        /// The event's message.
+        message: String,
+    },
     /// Forget a dead container.
-    Remove { container: String, id: String },
+    Remove {
+        /// Its name.
+        container: String,
+        /// CRI id.
+        id: String,
+    },
     /// Leave nothing of the pod.
     Clean,
 }

@@ -25,7 +25,7 @@ struct Response {
 ///
 /// # Errors
 /// If it does not answer, or not with SERVING; the text is for the pod's owner.
-pub async fn check(place: &Place, port: u16, service: String, timeout: Duration) -> Result<(), String> {
+pub(super) async fn check(place: &Place, port: u16, service: String, timeout: Duration) -> Result<(), String> {
     let target = format!("{}:{port}", place.ip);
     let place = place.clone();
     let connector = tower::service_fn(move |_: ::http::Uri| {

@@ -129,7 +129,10 @@ impl Worker {
         }
         self.bill(desired, &view, now_ms).await;
         let plan = diff::diff(desired, &view, &self.memory, now_ms);
-        self.tell(desired, &view, now_ms);
+        // While everything is taken away the view shows less and less; the pod ended as it was before.
+        if !(desired.removal.is_some() && self.memory.busy.contains(&Target::Pod)) {
+            self.tell(desired, &view, now_ms);
+        }
         for action in plan.actions {
             self.begin(desired, &view, action, now_ms);
         }
@@ -259,26 +262,44 @@ impl Worker {
 
     /// Billed from the first container's making to the last one's end. The journal makes repeats harmless.
     async fn bill(&mut self, desired: &Desired, view: &PodView, now_ms: i64) {
-        let journal = &self.context.journal;
-        let running = view.running().next().is_some();
-        let result = match self.billing {
-            Billing::Before => {
-                let Some(first) = view.first_created() else { return };
-                self.billing = Billing::Running;
-                journal.start(desired.uid(), placement_info(desired), first / 1_000_000).await
-            }
-            Billing::Running if !running && (self.memory.ended.is_some() || desired.removal.is_some()) => {
-                if self.memory.busy.iter().any(|t| matches!(t, Target::Container(_))) {
-                    return;
-                }
-                self.billing = Billing::Over;
-                let at_ms = view.last_finished().map_or(now_ms, |ns| ns / 1_000_000).min(now_ms);
-                journal.stop(desired.uid(), at_ms).await
-            }
-            Billing::Running | Billing::Over => return,
-        };
+        let result = self.try_bill(desired, view, now_ms).await;
         if let Err(error) = result {
             tracing::error!(pod.uid = desired.uid(), error = format!("{error:#}"), "usage could not be journalled");
+        }
+    }
+
+    async fn try_bill(&mut self, desired: &Desired, view: &PodView, now_ms: i64) -> anyhow::Result<()> {
+        let (journal, uid) = (&self.context.journal, desired.uid());
+        let working = self.memory.busy.iter().any(|t| matches!(t, Target::Container(_)));
+        let running = view.running().next().is_some() || working;
+        let over = !running && (self.memory.ended.is_some() || desired.removal.is_some());
+        let end_ms = view.last_finished().map_or(now_ms, |ns| ns / 1_000_000).min(now_ms);
+        match self.billing {
+            Billing::Before if over => {
+                self.billing = Billing::Over;
+                let open = journal.running().iter().any(|u| u == uid);
+                if let Some(first) = view.first_created().filter(|_| !open) {
+                    // The agent before this one died before it could write down that the pod ran.
+                    journal.start(uid, placement_info(desired), first / 1_000_000).await?;
+                }
+                journal.stop(uid, end_ms).await
+            }
+            Billing::Before => match view.first_created_here() {
+                Some(first) => {
+                    self.billing = Billing::Running;
+                    journal.start(uid, placement_info(desired), first / 1_000_000).await
+                }
+                // What ran ended with its sandbox, perhaps long ago (a reboot): the time between is not billed.
+                None if view.last_finished().is_some() && view.ready_sandbox().is_none() => {
+                    journal.stop(uid, end_ms).await
+                }
+                None => Ok(()),
+            },
+            Billing::Running if over => {
+                self.billing = Billing::Over;
+                journal.stop(uid, end_ms).await
+            }
+            Billing::Running | Billing::Over => Ok(()),
         }
     }
 

@@ -21,7 +21,7 @@ pub struct File {
 }
 
 /// Files by their path below the volume's root.
-pub type Files = BTreeMap<String, File>;
+pub(super) type Files = BTreeMap<String, File>;
 
 /// What a volume holds.
 ///

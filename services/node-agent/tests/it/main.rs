@@ -1,0 +1,186 @@
+//! The agent as control sees it: the real library on a real containerd. Needs root.
+
+mod containerd;
+mod control;
+mod world;
+
+use std::time::{Duration, Instant};
+
+use proto::fleet::Logs;
+use serde_json::json;
+use world::{World, all_logs, condition};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pod_runs_is_read_survives_the_agent_and_goes() {
+    let mut world = World::new().await;
+    let begun = Instant::now();
+    let script = "echo started; echo key=$KEY pw=$PW ip=$IP; trap 'echo bye; exit 0' TERM; while true; do sleep 0.1; done";
+    let uid = world
+        .place("web", json!({"containers": [{"name": "web", "command": ["sh", "-c", script], "env": [
+            {"name": "KEY", "valueFrom": {"configMapKeyRef": {"name": "conf", "key": "key"}}},
+            {"name": "PW", "valueFrom": {"secretKeyRef": {"name": "cred", "key": "pw"}}},
+            {"name": "IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}]}]}))
+        .await;
+    let status = world.ready(&uid).await;
+    eprintln!("create to ready: {:?}", begun.elapsed());
+    assert_eq!(status["podIP"], "10.244.0.10");
+    assert_eq!(status["qosClass"], "BestEffort");
+    let id = status["containerStatuses"][0]["containerID"].clone();
+
+    let text = world.logs(&uid, all_logs()).await;
+    assert_eq!(text, "started\nkey=value pw=hush-hush ip=10.244.0.10\n");
+    assert_eq!(world.logs(&uid, Logs { tail_lines: 1, ..all_logs() }).await, "key=value pw=hush-hush ip=10.244.0.10\n");
+
+    assert_eq!(world.exec(&uid, "echo out; echo err >&2; exit 3").await, ("out\n".into(), "err\n".into(), 3));
+
+    world.stop_agent().await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    world.start_agent();
+    let adopted = world.ready(&uid).await;
+    assert_eq!(adopted["containerStatuses"][0]["containerID"], id, "a running container is adopted");
+    assert_eq!(adopted["containerStatuses"][0]["restartCount"], 0);
+
+    let last = world.remove(&uid, 10).await;
+    assert_eq!(last["phase"], "Succeeded");
+    let dir = world.containerd.dir.join("agent");
+    for left in [dir.join("pods").join(&uid), dir.join("volatile/pods").join(&uid)] {
+        assert!(!left.exists(), "{} is left", left.display());
+    }
+    assert_eq!(std::fs::read_dir(dir.join("logs")).unwrap().count(), 0);
+    assert_eq!(condition(&last, "Ready"), "False");
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn volumes_hold_what_was_asked_and_follow_updates() {
+    let mut world = World::new().await;
+    let uid = world
+        .place("vol", json!({"restartPolicy": "Never", "securityContext": {"fsGroup": 2000},
+            "containers": [{"name": "c", "command": ["sh", "-c", "sleep 1000"], "volumeMounts": [
+                {"name": "conf", "mountPath": "/conf"}, {"name": "cred", "mountPath": "/cred"},
+                {"name": "token", "mountPath": "/token"}, {"name": "data", "mountPath": "/data", "subPath": "a/b"},
+                {"name": "mem", "mountPath": "/mem"}]}],
+            "hostAliases": [{"ip": "1.2.3.4", "hostnames": ["alias"]}],
+            "volumes": [
+                {"name": "conf", "configMap": {"name": "conf", "items": [{"key": "key", "path": "dir/file"}]}},
+                {"name": "cred", "secret": {"secretName": "cred", "defaultMode": 256}},
+                {"name": "token", "projected": {"sources": [{"serviceAccountToken": {"path": "token"}},
+                    {"downwardAPI": {"items": [{"path": "ip", "fieldRef": {"fieldPath": "metadata.name"}}]}}]}},
+                {"name": "data", "emptyDir": {}}, {"name": "mem", "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}}]}))
+        .await;
+    world.ready(&uid).await;
+    let read = "cat /conf/dir/file /cred/pw /token/token /token/ip; grep -c alias /etc/hosts; ls -l /cred/..data/pw | cut -c1-10; id -G; touch /data/x && echo w; touch /conf/x || echo ro; df -k /mem | tail -1 | awk '{print $2}'";
+    let (out, err, code) = world.exec(&uid, read).await;
+    assert_eq!((out.as_str(), code), ("valuehush-hushjwtvol1\n-r--r-----\n0 2000\nw\nro\n1024\n", 0), "{err}");
+    let disk = world.containerd.dir.join("agent");
+    let found = containerd::run(&format!("grep -rl hush-hush --exclude-dir=volatile {} || true", disk.display()));
+    assert_eq!(found, "", "secrets lie on the tmpfs only");
+
+    let mut changed = world.placement(&uid);
+    changed.generation = 2;
+    changed.inputs[0] = world::input(proto::fleet::input::Kind::ConfigMap, "conf", &[("key", "newer")]);
+    world.update(changed).await;
+    let begun = Instant::now();
+    while world.exec(&uid, "cat /conf/dir/file").await.0 != "newer" {
+        assert!(begun.elapsed() < Duration::from_secs(10));
+    }
+    world.remove(&uid, 0).await;
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn failures_are_said_and_tried_again() {
+    let mut world = World::new().await;
+    let crash = world.place("crash", json!({"containers": [{"name": "c", "command": ["sh", "-c", "echo last words > /dev/termination-log; exit 7"]}]})).await;
+    let no_image = world.place("noimage", json!({"containers": [{"name": "c", "image": "127.0.0.1:9/none:1"}]})).await;
+    let bad_name = world.place("badname", json!({"containers": [{"name": "c", "image": "Bad Name"}]})).await;
+    let no_key = world.place("nokey", json!({"containers": [{"name": "c", "env": [{"name": "X", "valueFrom": {"secretKeyRef": {"name": "none", "key": "k"}}}]}]})).await;
+    let bad_command = world.place("badcommand", json!({"restartPolicy": "Never", "containers": [{"name": "c", "command": ["/nothing"]}]})).await;
+    let host_path = world.place("hostpath", json!({"containers": [{"name": "c"}], "volumes": [{"name": "v", "hostPath": {"path": "/"}}]})).await;
+    let reason = |s: &serde_json::Value| s["containerStatuses"][0]["state"]["waiting"]["reason"].as_str().unwrap_or("").to_owned();
+
+    let status = world.control.until(&crash, "in back-off", |s, _| reason(s) == "CrashLoopBackOff").await;
+    let last = &status["containerStatuses"][0]["lastState"]["terminated"];
+    assert_eq!((&last["exitCode"], &last["reason"], &last["message"]), (&json!(7), &json!("Error"), &json!("last words\n")));
+    assert_eq!(status["phase"], "Running");
+    let status = world.control.until(&crash, "restarted", |s, _| s["containerStatuses"][0]["restartCount"].as_i64() >= Some(1)).await;
+    assert_eq!(status["containerStatuses"][0]["name"], "c");
+    world.control.until(&no_image, "ErrImagePull", |s, _| reason(s) == "ErrImagePull").await;
+    world.control.until(&no_image, "ImagePullBackOff", |s, _| reason(s) == "ImagePullBackOff").await;
+    world.control.until(&bad_name, "InvalidImageName", |s, _| reason(s) == "InvalidImageName").await;
+    let status = world.control.until(&no_key, "unconfigured", |s, _| reason(s) == "CreateContainerConfigError").await;
+    assert_eq!(status["containerStatuses"][0]["state"]["waiting"]["message"], "secret \"none\" not found");
+    let status = world.phase(&bad_command, "Failed").await;
+    assert_eq!(status["containerStatuses"][0]["state"]["terminated"]["exitCode"], 128);
+    let status = world.phase(&host_path, "Failed").await;
+    assert_eq!(status["message"], "volume \"v\": hostPath volumes are not available on virtual nodes");
+    assert!(world.control.events(&crash).iter().any(|e| e.starts_with("BackOff: Back-off restarting failed container c in pod crash_default")));
+    for uid in [crash, no_image, bad_name, no_key, bad_command, host_path] {
+        world.remove(&uid, 0).await;
+    }
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn probes_decide_on_readiness_and_restarts() {
+    let mut world = World::new().await;
+    let serve = "mkdir /www; echo hi > /www/index.html; sleep 0.3; exec httpd -f -p 8080 -h /www";
+    let web = world
+        .place("web", json!({"terminationGracePeriodSeconds": 1, "containers": [{"name": "c", "command": ["sh", "-c", serve],
+            "ports": [{"name": "http", "containerPort": 8080}],
+            "readinessProbe": {"httpGet": {"path": "/index.html", "port": "http"}, "periodSeconds": 1, "failureThreshold": 1},
+            "livenessProbe": {"exec": {"command": ["test", "!", "-e", "/sick"]}, "periodSeconds": 1, "failureThreshold": 1},
+            "startupProbe": {"tcpSocket": {"port": 8080}, "periodSeconds": 10}}]}))
+        .await;
+    world.ready(&web).await;
+    let forward = proto::fleet::stream_open::Kind::PortForward(proto::fleet::PortForward { port: 8080 });
+    let stream = world.control.open(&web, forward).await;
+    stream.send(proto::fleet::stream_frame::Frame::Stdin("GET /index.html HTTP/1.0\r\n\r\n".into())).await;
+    let (answer, _, end) = stream.finish().await;
+    assert!(answer.ends_with("hi\n") && end.error.is_empty(), "{answer} {end:?}");
+
+    world.exec(&web, "rm /www/index.html").await;
+    world.control.until(&web, "unready", |s, _| condition(s, "Ready") == "False").await;
+    world.exec(&web, "echo hi > /www/index.html").await;
+    world.ready(&web).await;
+    world.exec(&web, "touch /sick").await;
+    let status = world.control.until(&web, "restarted", |s, _| s["containerStatuses"][0]["restartCount"] == 1).await;
+    assert_eq!(status["phase"], "Running");
+    assert!(world.control.events(&web).iter().any(|e| e == "Killing: Container c failed liveness probe, will be restarted"));
+    world.remove(&web, 1).await;
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn init_containers_run_in_order_and_jobs_end() {
+    let mut world = World::new().await;
+    let uid = world
+        .place("job", json!({"restartPolicy": "Never", "volumes": [{"name": "v", "emptyDir": {}}],
+            "initContainers": [
+                {"name": "one", "command": ["sh", "-c", "echo one >> /v/log"], "volumeMounts": [{"name": "v", "mountPath": "/v"}]},
+                {"name": "side", "restartPolicy": "Always", "command": ["sh", "-c", "echo side >> /v/log; trap 'exit 0' TERM; while true; do sleep 0.1; done"],
+                 "volumeMounts": [{"name": "v", "mountPath": "/v"}], "startupProbe": {"exec": {"command": ["test", "-e", "/v/log"]}}},
+                {"name": "two", "command": ["sh", "-c", "echo two >> /v/log"], "volumeMounts": [{"name": "v", "mountPath": "/v"}]}],
+            "containers": [{"name": "c", "command": ["sh", "-c", "cat /v/log; exit 0"], "volumeMounts": [{"name": "v", "mountPath": "/v"}]}]}))
+        .await;
+    let status = world.phase(&uid, "Succeeded").await;
+    assert_eq!(world.logs(&uid, all_logs()).await, "one\nside\ntwo\n");
+    assert_eq!(status["containerStatuses"][0]["state"]["terminated"]["reason"], "Completed");
+    assert_eq!(condition(&status, "Initialized"), "True");
+    assert!(status["initContainerStatuses"][1]["state"]["terminated"].is_object(), "the sidecar has ended: {status}");
+
+    let deadline = world.place("late", json!({"restartPolicy": "Never", "activeDeadlineSeconds": 1, "terminationGracePeriodSeconds": 0, "containers": [{"name": "c", "command": ["sleep", "1000"]}]})).await;
+    let status = world.phase(&deadline, "Failed").await;
+    assert_eq!(status["reason"], "DeadlineExceeded");
+
+    // What a sync does not name is stopped.
+    let stray = world.place("stray", json!({"terminationGracePeriodSeconds": 0, "containers": [{"name": "c"}]})).await;
+    world.ready(&stray).await;
+    world.stop_agent().await;
+    world.lose(&stray);
+    world.start_agent();
+    world.control.until(&stray, "removed", |_, status| status.removed).await;
+    world.remove(&uid, 0).await;
+    world.remove(&deadline, 0).await;
+    world.end().await;
+}
