@@ -165,7 +165,7 @@ fn without_directives(value: &Value) -> Value {
             if map.get(PATCH).is_some_and(|d| d == "delete") {
                 return Value::Object(Map::new());
             }
-            let kept = map.iter().filter(|(k, v)| !v.is_null() && !(k.starts_with('$') && is_directive(k)));
+            let kept = map.iter().filter(|(k, v)| !(v.is_null() || k.starts_with('$') && is_directive(k)));
             Value::Object(kept.map(|(k, v)| (k.clone(), without_directives(v))).collect())
         }
         Value::Array(items) => {

@@ -15,8 +15,11 @@ use sha2::{Digest as _, Sha512};
 
 use crate::kind::{Kind, group_versions, kinds, subresource};
 
-/// Documents by path; each is made when first asked for.
-static DOCUMENTS: LazyLock<HashMap<String, (&'static str, &'static str, OnceLock<Bytes>)>> = LazyLock::new(|| {
+/// Group, version and, once asked for, the document.
+type Document = (&'static str, &'static str, OnceLock<Bytes>);
+
+/// Documents by path.
+static DOCUMENTS: LazyLock<HashMap<String, Document>> = LazyLock::new(|| {
     group_versions()
         .iter()
         .map(|(group, version)| (path(group, version), (*group, *version, OnceLock::new())))

@@ -47,7 +47,7 @@ pub(super) fn read_field(
         }
         kind => {
             let value = read_value(kind, wire, field.name, depth)?;
-            if !value.is_null() && !(field.omits_zero && is_zero(&value)) {
+            if !(value.is_null() || field.omits_zero && is_zero(&value)) {
                 out.insert(field.name.to_owned(), value);
             }
         }

@@ -96,7 +96,7 @@ const POINTERS: &[&str] = &[
     "admissionregistration.v1.MutatingWebhook.timeoutSeconds",
     "admissionregistration.v1.ValidatingWebhook.timeoutSeconds",
     "core.v1.FCVolumeSource.lun",
-    "core.v1.LocalVolumeSource.readOnly",
+    "core.v1.CSIVolumeSource.readOnly",
     "storage.v1.CSIDriverSpec.attachRequired",
     "storage.v1.CSIDriverSpec.podInfoOnMount",
 ];
