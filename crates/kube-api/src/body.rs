@@ -128,9 +128,8 @@ pub(crate) fn value(kind: Option<&'static Kind>, media_type: &str, body: &[u8]) 
     let target = kind.map_or("object", |kind| kind.kind);
     let fail = |why: String| Status::bad_request(format!("{name} cannot be handled as a {target}: {why}"));
     match media_type {
-        "" | "application/json" => serde_json::from_slice(body).map_err(|error| {
-            Status::bad_request(format!("couldn't get version/kind; json parse error: {error}"))
-        }),
+        "" | "application/json" => serde_json::from_slice(body)
+            .map_err(|error| Status::bad_request(format!("couldn't get version/kind; json parse error: {error}"))),
         "application/yaml" | "application/x-yaml" | "text/yaml" => {
             serde_yaml_ng::from_slice(body).map_err(|error| fail(format!("yaml: {error}")))
         }

@@ -84,32 +84,58 @@ fn objects(bootstrap: &ClusterBootstrap, range: Range) -> Vec<Wanted> {
         let note = "Contains a CA bundle that can be used to verify the kube-apiserver when using internal endpoints \
                     such as the internal service IP or kubernetes.default.svc. No other usage is guaranteed across \
                     distributions of Kubernetes clusters.";
-        all.push(("v1", "ConfigMap", namespace, json!({
-            "metadata": {"name": "kube-root-ca.crt", "annotations": {"kubernetes.io/description": note}},
-            "data": {"ca.crt": bootstrap.ca_pem},
-        })));
+        all.push((
+            "v1",
+            "ConfigMap",
+            namespace,
+            json!({
+                "metadata": {"name": "kube-root-ca.crt", "annotations": {"kubernetes.io/description": note}},
+                "data": {"ca.crt": bootstrap.ca_pem},
+            }),
+        ));
     }
-    all.push(("networking.k8s.io/v1", "ServiceCIDR", "", json!({
-        "metadata": {"name": "kubernetes"}, "spec": {"cidrs": [bootstrap.service_cidr]},
-    })));
+    all.push((
+        "networking.k8s.io/v1",
+        "ServiceCIDR",
+        "",
+        json!({
+            "metadata": {"name": "kubernetes"}, "spec": {"cidrs": [bootstrap.service_cidr]},
+        }),
+    ));
     for (name, value, description) in [
-        ("system-cluster-critical", 2_000_000_000,
-         "Used for system critical pods that must run in the cluster, but can be moved to another node if necessary."),
-        ("system-node-critical", 2_000_001_000,
-         "Used for system critical pods that must not be moved from their current node."),
+        (
+            "system-cluster-critical",
+            2_000_000_000,
+            "Used for system critical pods that must run in the cluster, but can be moved to another node if necessary.",
+        ),
+        (
+            "system-node-critical",
+            2_000_001_000,
+            "Used for system critical pods that must not be moved from their current node.",
+        ),
     ] {
-        all.push(("scheduling.k8s.io/v1", "PriorityClass", "", json!({
-            "metadata": {"name": name}, "value": value, "description": description,
-            "preemptionPolicy": "PreemptLowerPriority",
-        })));
+        all.push((
+            "scheduling.k8s.io/v1",
+            "PriorityClass",
+            "",
+            json!({
+                "metadata": {"name": name}, "value": value, "description": description,
+                "preemptionPolicy": "PreemptLowerPriority",
+            }),
+        ));
     }
-    all.push(("v1", "ConfigMap", "kube-system", json!({
-        "metadata": {"name": "hako-cluster"},
-        "data": {
-            "name": bootstrap.name, "tenant": bootstrap.tenant.as_str(), "serviceCIDR": bootstrap.service_cidr,
-            "podCIDR": bootstrap.pod_cidr, "clusterDNS": range.nth(DNS_AT).to_string(),
-        },
-    })));
+    all.push((
+        "v1",
+        "ConfigMap",
+        "kube-system",
+        json!({
+            "metadata": {"name": "hako-cluster"},
+            "data": {
+                "name": bootstrap.name, "tenant": bootstrap.tenant.as_str(), "serviceCIDR": bootstrap.service_cidr,
+                "podCIDR": bootstrap.pod_cidr, "clusterDNS": range.nth(DNS_AT).to_string(),
+            },
+        }),
+    ));
     all.extend(api_service(bootstrap, range));
     all
 }
@@ -118,21 +144,31 @@ fn objects(bootstrap: &ClusterBootstrap, range: Range) -> Vec<Wanted> {
 fn api_service(bootstrap: &ClusterBootstrap, range: Range) -> Vec<Wanted> {
     let labels = json!({"component": "apiserver", "provider": "kubernetes"});
     let target = bootstrap.endpoint.map_or(443, |(_, port)| port);
-    let mut all: Vec<Wanted> = vec![("v1", "Service", "default", json!({
-        "metadata": {"name": "kubernetes", "labels": labels},
-        "spec": {
-            "type": "ClusterIP", "clusterIP": range.nth(1).to_string(), "sessionAffinity": "None",
-            "ports": [{"name": "https", "port": 443, "protocol": "TCP", "targetPort": target}],
-        },
-    }))];
+    let mut all: Vec<Wanted> = vec![(
+        "v1",
+        "Service",
+        "default",
+        json!({
+            "metadata": {"name": "kubernetes", "labels": labels},
+            "spec": {
+                "type": "ClusterIP", "clusterIP": range.nth(1).to_string(), "sessionAffinity": "None",
+                "ports": [{"name": "https", "port": 443, "protocol": "TCP", "targetPort": target}],
+            },
+        }),
+    )];
     if let Some((address, port)) = bootstrap.endpoint {
-        all.push(("v1", "Endpoints", "default", json!({
-            "metadata": {"name": "kubernetes", "labels": {"endpointslice.kubernetes.io/skip-mirror": "true"}},
-            "subsets": [{
-                "addresses": [{"ip": address.to_string()}],
-                "ports": [{"name": "https", "port": port, "protocol": "TCP"}],
-            }],
-        })));
+        all.push((
+            "v1",
+            "Endpoints",
+            "default",
+            json!({
+                "metadata": {"name": "kubernetes", "labels": {"endpointslice.kubernetes.io/skip-mirror": "true"}},
+                "subsets": [{
+                    "addresses": [{"ip": address.to_string()}],
+                    "ports": [{"name": "https", "port": port, "protocol": "TCP"}],
+                }],
+            }),
+        ));
         all.push(("discovery.k8s.io/v1", "EndpointSlice", "default", json!({
             "metadata": {"name": "kubernetes", "labels": {"kubernetes.io/service-name": "kubernetes"}},
             "addressType": "IPv4", "endpoints": [{"addresses": [address.to_string()], "conditions": {"ready": true}}],

@@ -42,6 +42,7 @@ pub(crate) fn serve(
         ["apis", group, version] => found(kube_schema::api_resource_list(group, version)),
         ["openapi", "v3"] => found(Some(kube_schema::openapi_v3_index())),
         ["openapi", "v3", path @ ..] => openapi(&path.join("/"), request),
+        ["openapi", "v2"] => Ok(openapi_v2(request)),
         [".well-known", "openid-configuration"] => Ok(respond::value(StatusCode::OK, &openid(state, cluster))),
         ["openid", "v1", "jwks"] => Ok(respond::value(StatusCode::OK, &state.keys.jwks(cluster.id()))),
         _ => Err(Status::no_such_path()),
@@ -77,6 +78,26 @@ fn discovery(request: &Request, [v2, v2beta1, legacy]: [fn() -> Bytes; 3]) -> Re
     response
 }
 
+/// OpenAPI v2 without any definitions: all is in v3. kubectl falls back to this document for kinds that it can't find
+/// in v3, before it says that there is no such kind; it wants protobuf.
+fn openapi_v2(request: &Request) -> Response {
+    // Document {1: swagger "2.0", 2: Info {1: title "Kubernetes", 2: version "v1.36.0"}, 8: Paths {}}
+    // Source of the numbers: gnostic, openapiv2/OpenAPIv2.proto.
+    const DOCUMENT: &[u8] = b"\x0a\x032.0\x12\x15\x0a\x0aKubernetes\x12\x07v1.36.0\x42\x00";
+    let accept = request.headers().get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if !accept.contains("proto-openapi") {
+        let info = json!({"title": "Kubernetes", "version": "v1.36.0"});
+        return respond::value(
+            StatusCode::OK,
+            &json!({"swagger": "2.0", "info": info, "paths": {}, "definitions": {}}),
+        );
+    }
+    let mut response = respond::json(StatusCode::OK, DOCUMENT);
+    let media = HeaderValue::from_static("application/com.github.proto-openapi.spec.v2.v1.0+protobuf");
+    response.headers_mut().insert(header::CONTENT_TYPE, media);
+    response
+}
+
 /// One group's OpenAPI; addressed with its hash it never changes.
 fn openapi(path: &str, request: &Request) -> Result<Response, Status> {
     let mut response = found(kube_schema::openapi_v3_group(path))?;
@@ -96,7 +117,8 @@ fn version() -> Value {
 }
 
 fn paths() -> Value {
-    let mut paths: Vec<String> = vec!["/.well-known/openid-configuration".into(), "/api".into(), "/api/v1".into(), "/apis".into()];
+    let mut paths: Vec<String> =
+        vec!["/.well-known/openid-configuration".into(), "/api".into(), "/api/v1".into(), "/apis".into()];
     for (group, version) in kube_schema::group_versions().iter().filter(|(group, _)| !group.is_empty()) {
         paths.push(format!("/apis/{group}"));
         paths.push(format!("/apis/{group}/{version}"));

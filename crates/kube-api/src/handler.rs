@@ -94,11 +94,8 @@ async fn everywhere(
 
 fn kind_of(path: &ResourcePath) -> Result<&'static Kind, Status> {
     let kind = kube_schema::by_plural(&path.group, &path.version, &path.resource).ok_or_else(Status::no_such_path)?;
-    let misplaced = if kind.namespaced {
-        path.namespace.is_none() && path.name.is_some()
-    } else {
-        path.namespace.is_some()
-    };
+    let misplaced =
+        if kind.namespaced { path.namespace.is_none() && path.name.is_some() } else { path.namespace.is_some() };
     if misplaced { Err(Status::no_such_path()) } else { Ok(kind) }
 }
 
@@ -232,8 +229,7 @@ async fn create_one(call: &Call, body: Body) -> Result<Response, Status> {
     }
     let include = Include::parse(&call.query)?;
     let body::Decoded { value, warnings } = decoded(call, body).await?;
-    let made =
-        create::create(&call.cluster, kind, call.namespace(), value, &call.actor, call.dry_run()?).await?;
+    let made = create::create(&call.cluster, kind, call.namespace(), value, &call.actor, call.dry_run()?).await?;
     let mut response = respond::object(StatusCode::CREATED, kind, &made, call.answer, include);
     respond::warn(&mut response, &warnings);
     Ok(response)

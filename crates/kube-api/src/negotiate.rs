@@ -134,6 +134,9 @@ mod tests {
         check("application/yaml", Some(Answer { encoding: Encoding::Yaml, form: Form::Object }));
         check("text/csv", None);
         let partial = Answer { encoding: Encoding::Json, form: Form::Metadata("v1") };
-        check("application/vnd.kubernetes.protobuf;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json", Some(partial));
+        check(
+            "application/vnd.kubernetes.protobuf;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json",
+            Some(partial),
+        );
     }
 }

@@ -1,11 +1,6 @@
 //! What controllers, the scheduler and the cloud API do to a cluster's objects, in the process: the same code path as
 //! HTTP, without HTTP. Objects may leave out `apiVersion` and `kind`: they are the kind's.
 
-pub use crate::{
-    patch::Patch,
-    subresource::token::{Issued, TokenRequest},
-    verb::delete::{DeleteOptions, Deleted, Propagation},
-};
 use crate::{
     actor::Actor,
     meta,
@@ -13,8 +8,13 @@ use crate::{
     subresource::{binding, eviction, token as tokens},
     verb::{Part, create as creating, delete as deleting, update as updating},
 };
+pub use crate::{
+    patch::Patch,
+    subresource::token::{Issued, TokenRequest},
+    verb::delete::{DeleteOptions, Deleted, Propagation},
+};
 use kube_schema::Kind;
-use kube_store::{Cluster, Object};
+use kube_store::{Cluster, Key, Object};
 use problem::kube::Status;
 use serde_json::Value;
 use std::sync::Arc;
@@ -80,7 +80,7 @@ pub async fn patch(
     patch: Patch,
     actor: &Actor,
 ) -> Result<Arc<Object>, Status> {
-    updating::patch(cluster, kind, Part::Whole, (namespace, name), patch, actor, false).await
+    patch_part(cluster, kind, Part::Whole, meta::key(kind, namespace, name), patch, actor).await
 }
 
 /// Patches an object's status on its current state.
@@ -95,7 +95,18 @@ pub async fn patch_status(
     patch: Patch,
     actor: &Actor,
 ) -> Result<Arc<Object>, Status> {
-    updating::patch(cluster, kind, Part::Status, (namespace, name), patch, actor, false).await
+    patch_part(cluster, kind, Part::Status, meta::key(kind, namespace, name), patch, actor).await
+}
+
+async fn patch_part(
+    cluster: &Cluster,
+    kind: &'static Kind,
+    part: Part,
+    key: Key,
+    patch: Patch,
+    _actor: &Actor,
+) -> Result<Arc<Object>, Status> {
+    updating::on_current(cluster, kind, part, key, false, move |old| patch.apply(kind, old)).await
 }
 
 /// Deletes an object, or marks it for deletion if it has finalizers or a grace period.

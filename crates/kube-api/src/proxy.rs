@@ -72,12 +72,19 @@ async fn send(state: &ApiState, kubelet: &Kubelet, request: http::Request<Body>)
     }
 }
 
-fn request(kubelet: &Kubelet, method: http::Method, target: &str, headers: HeaderMap) -> Result<http::Request<Body>, Status> {
+fn request(
+    kubelet: &Kubelet,
+    method: http::Method,
+    target: &str,
+    headers: HeaderMap,
+) -> Result<http::Request<Body>, Status> {
     let mut request = http::Request::new(Body::empty());
     *request.method_mut() = method;
-    *request.uri_mut() = target.parse().map_err(|_| Status::bad_request("the request's parameters make no valid URL"))?;
+    *request.uri_mut() =
+        target.parse().map_err(|_| Status::bad_request("the request's parameters make no valid URL"))?;
     *request.headers_mut() = headers;
-    let host = HeaderValue::try_from(kubelet.authority()).map_err(|_| Status::internal("a node has a malformed address"))?;
+    let host =
+        HeaderValue::try_from(kubelet.authority()).map_err(|_| Status::internal("a node has a malformed address"))?;
     request.headers_mut().insert(header::HOST, host);
     runtime::request::propagate(request.headers_mut());
     Ok(request)
@@ -165,7 +172,8 @@ fn passed_on(headers: &HeaderMap) -> HeaderMap {
 /// A kubelet's failure as a `Status`.
 async fn failure(answer: Answer) -> Status {
     let code = answer.status().as_u16();
-    let bytes = Limited::new(answer.into_body(), FAILURE_BYTES).collect().await.map(|all| all.to_bytes()).unwrap_or_default();
+    let bytes =
+        Limited::new(answer.into_body(), FAILURE_BYTES).collect().await.map(|all| all.to_bytes()).unwrap_or_default();
     let status = serde_json::from_slice::<serde_json::Value>(&bytes).ok().filter(|value| value["kind"] == "Status");
     let text = match &status {
         Some(value) => value["message"].as_str().unwrap_or_default().to_owned(),

@@ -72,7 +72,8 @@ mod tests {
 
     #[test]
     fn pairs_are_decoded() {
-        let query = Query::parse(Some("watch=true&labelSelector=a%3Db,c+in+(d)&limit=5&command=ls&command=-l")).unwrap();
+        let query =
+            Query::parse(Some("watch=true&labelSelector=a%3Db,c+in+(d)&limit=5&command=ls&command=-l")).unwrap();
         assert!(query.flag("watch"));
         assert_eq!(query.get("labelSelector"), Some("a=b,c in (d)"));
         assert_eq!(query.number::<u64>("limit").unwrap(), Some(5));

@@ -87,7 +87,13 @@ pub(crate) fn value_in(kind: &'static Kind, object: &Object) -> Value {
 }
 
 /// One object in the form that was asked for.
-pub(crate) fn object(code: StatusCode, kind: &'static Kind, object: &Object, answer: Answer, query: table::Include) -> Response {
+pub(crate) fn object(
+    code: StatusCode,
+    kind: &'static Kind,
+    object: &Object,
+    answer: Answer,
+    query: table::Include,
+) -> Response {
     let bytes = match answer.form {
         Form::Object => bytes_in(kind, object),
         Form::Metadata(version) => Bytes::from(table::metadata_of(&object.bytes, version)),

@@ -76,13 +76,17 @@ fn subject_access(spec: &Value) -> Result<Value, Status> {
         return Ok(json!({"allowed": false}));
     }
     let account = user.strip_prefix("system:serviceaccount:").and_then(|rest| rest.split_once(':'));
-    let actor = account.map_or_else(|| Actor::system(user), |(namespace, name)| Actor::service_account(namespace, name, ""));
+    let actor =
+        account.map_or_else(|| Actor::system(user), |(namespace, name)| Actor::service_account(namespace, name, ""));
     access(&actor, spec)
 }
 
 fn rules(actor: &Actor) -> Value {
     let (resources, paths) = if actor.is_privileged() {
-        (json!([{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}]), json!([{"verbs": ["*"], "nonResourceURLs": ["*"]}]))
+        (
+            json!([{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}]),
+            json!([{"verbs": ["*"], "nonResourceURLs": ["*"]}]),
+        )
     } else {
         let own = json!([
             {"verbs": ["create"], "apiGroups": ["authorization.k8s.io"],

@@ -36,7 +36,9 @@ impl LabelSelector {
         loop {
             match lexer.next() {
                 Token::End => return Ok(Self(requirements)),
-                Token::Comma if requirements.is_empty() => return Err(fail("found ',', expected: !, identifier, or 'end of string'".into())),
+                Token::Comma if requirements.is_empty() => {
+                    return Err(fail("found ',', expected: !, identifier, or 'end of string'".into()));
+                }
                 Token::Not => match lexer.next() {
                     Token::Word(key) => requirements.push(Requirement { key: checked_key(key)?, test: Test::Absent }),
                     other => return Err(fail(format!("found '{}', expected: identifier", other.show()))),
@@ -296,12 +298,17 @@ impl FieldSelector {
                 .filter(|(field, ..)| !field.contains('='))
                 .or_else(|| term.split_once("==").map(|(f, v)| (f, true, v)))
                 .or_else(|| term.split_once('=').map(|(f, v)| (f, true, v)))
-                .ok_or_else(|| {
-                    Status::bad_request(format!("invalid selector: '{text}'; can't understand '{term}'"))
-                })?;
+                .ok_or_else(|| Status::bad_request(format!("invalid selector: '{text}'; can't understand '{term}'")))?;
             tests.push(FieldTest { field: field.trim().to_owned(), equal, value: unescape(value) });
         }
         Ok(Self(tests))
+    }
+
+    /// The same conditions on fields of other names.
+    #[must_use]
+    pub fn renamed(mut self, name: impl Fn(&str) -> String) -> Self {
+        self.0.iter_mut().for_each(|test| test.field = name(&test.field));
+        self
     }
 
     /// The conditions.

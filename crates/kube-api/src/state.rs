@@ -1,7 +1,7 @@
 //! What the API server is built from.
 
 use crate::{metrics::Metrics, token::SigningKeys};
-use domain::{ClusterId, Clock, TenantId};
+use domain::{Clock, ClusterId, TenantId};
 use kube_store::Stores;
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 

@@ -33,8 +33,7 @@ pub(crate) fn open(txn: &Txn<'_>, kind: &Kind, namespace: &str, name: &str) -> R
         return Err(Status::not_found("namespaces", namespace));
     };
     if found.meta.deletion.is_some() {
-        let why =
-            format!("unable to create new content in namespace {namespace} because it is being terminated");
+        let why = format!("unable to create new content in namespace {namespace} because it is being terminated");
         return Err(Status::forbidden(&kind.qualified_plural(), name, &why));
     }
     Ok(())

@@ -43,9 +43,7 @@ fn service_account(txn: &Txn<'_>, pod: &mut Value) -> Result<(), Status> {
     let named = [&pod["spec"]["serviceAccountName"], &pod["spec"]["serviceAccount"]];
     let name = named.iter().find_map(|v| v.as_str().filter(|n| !n.is_empty())).unwrap_or("default").to_owned();
     let Some(account) = txn.get(&Key::new("serviceaccounts", &*namespace, &*name)) else {
-        let why = format!(
-            "error looking up service account {namespace}/{name}: serviceaccount {name:?} not found"
-        );
+        let why = format!("error looking up service account {namespace}/{name}: serviceaccount {name:?} not found");
         return Err(refuse(pod, &why));
     };
     let account = account.value();

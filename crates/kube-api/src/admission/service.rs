@@ -209,7 +209,10 @@ fn ports(service: &mut Value, taken: Taken) -> Result<(), Status> {
             let free = |n: &u64| !used.contains(&(protocol.clone(), *n));
             let start = rand::rng().random_range(NODE_PORTS);
             let order = (start..=*NODE_PORTS.end()).chain(*NODE_PORTS.start()..start).map(u64::from);
-            order.into_iter().find(free).ok_or_else(|| Status::internal("failed to allocate a nodePort: range is full"))?
+            order
+                .into_iter()
+                .find(free)
+                .ok_or_else(|| Status::internal("failed to allocate a nodePort: range is full"))?
         } else {
             let field = format!("spec.ports[{at}].nodePort");
             if !u16::try_from(asked).is_ok_and(|n| NODE_PORTS.contains(&n)) {

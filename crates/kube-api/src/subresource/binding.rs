@@ -71,8 +71,10 @@ pub(crate) async fn bind(
         let stored = txn.get(&key).ok_or_else(|| Status::not_found("pods", &name))?;
         let conflict = |why: &str| Err(Status::conflict("pods/binding", &name, why));
         if !target.uid.is_empty() && *target.uid != *stored.meta.uid {
-            let why =
-                format!("Precondition failed: UID in precondition: {}, UID in object meta: {}", target.uid, stored.meta.uid);
+            let why = format!(
+                "Precondition failed: UID in precondition: {}, UID in object meta: {}",
+                target.uid, stored.meta.uid
+            );
             return conflict(&why);
         }
         if stored.meta.deletion.is_some() {

@@ -38,7 +38,9 @@ pub(crate) async fn connect(
         return Err(Status::new(501, "NotImplemented", format!("{}/{subresource} is not supported yet", kind.plural)));
     }
     let method = request.method().as_str();
-    if !matches!((method, subresource), ("GET", _) | ("POST", "exec" | "attach" | "portforward")) || served.verbs.is_empty() {
+    if !matches!((method, subresource), ("GET", _) | ("POST", "exec" | "attach" | "portforward"))
+        || served.verbs.is_empty()
+    {
         return Err(Status::method_not_allowed());
     }
     let namespace = path.namespace.as_deref().unwrap_or_default();
@@ -99,7 +101,8 @@ fn container(pod: &Value, asked: Option<&str>) -> Result<String, Status> {
         if let Some(annotated) = annotated.filter(|annotated| main.contains(annotated)) {
             return Ok(annotated.to_owned());
         }
-        let mut choose = format!("a container name must be specified for pod {name}, choose one of: [{}]", main.join(" "));
+        let mut choose =
+            format!("a container name must be specified for pod {name}, choose one of: [{}]", main.join(" "));
         if !init.is_empty() {
             choose.push_str(&format!(" or one of the init containers: [{}]", init.join(" ")));
         }
@@ -192,7 +195,8 @@ mod tests {
 
     #[test]
     fn streams_are_renamed_for_the_kubelet() {
-        let query = Query::parse(Some("command=sh&command=-c&command=a+b&stdin=true&stdout=true&tty=true&container=x")).unwrap();
+        let query = Query::parse(Some("command=sh&command=-c&command=a+b&stdin=true&stdout=true&tty=true&container=x"))
+            .unwrap();
         assert_eq!(stream_query(&query, "exec").unwrap(), "input=1&output=1&tty=1&command=sh&command=-c&command=a%20b");
         assert!(stream_query(&Query::parse(Some("command=sh")).unwrap(), "exec").is_err());
         assert!(stream_query(&Query::parse(Some("stdout=1")).unwrap(), "exec").is_err());

@@ -75,9 +75,7 @@ fn spend(txn: &mut Txn<'_>, pod: &Object, value: &Value, now: Timestamp) -> Resu
     let Some((stored, mut budget)) = found.pop() else { return Ok(()) };
     let name = &*stored.key.name;
     let number = |at: &str| budget["status"][at].as_i64().unwrap_or(0);
-    let refuse = || {
-        Status::too_many_requests("Cannot evict pod as it would violate the pod's disruption budget.", 10)
-    };
+    let refuse = || Status::too_many_requests("Cannot evict pod as it would violate the pod's disruption budget.", 10);
     if !is_ready(value) {
         let always = budget["spec"]["unhealthyPodEvictionPolicy"] == "AlwaysAllow";
         let healthy_enough = number("currentHealthy") >= number("desiredHealthy") && number("desiredHealthy") > 0;

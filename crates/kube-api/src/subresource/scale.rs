@@ -30,7 +30,8 @@ pub(crate) async fn serve(call: &Call, verb: &str, name: &str, body: Body) -> Re
     let dry_run = call.dry_run()?;
     let done = if verb == "update" {
         let wanted = body::value(None, body::media_type(&call.headers), &bytes)?;
-        update::on_current(&call.cluster, kind, Part::Whole, key, dry_run, move |old| scaled(kind, old, &wanted)).await?
+        update::on_current(&call.cluster, kind, Part::Whole, key, dry_run, move |old| scaled(kind, old, &wanted))
+            .await?
     } else {
         let patch = Patch::parse(body::media_type(&call.headers), &bytes)?;
         let make = move |old: &Value| {

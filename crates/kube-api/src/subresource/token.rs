@@ -144,12 +144,17 @@ fn bind(
         "Secret" => ("secrets", namespace),
         "Node" => ("nodes", ""),
         other => {
-            return Err(Status::bad_request(format!("cannot bind token for serviceaccount to object of type {other:?}")));
+            return Err(Status::bad_request(format!(
+                "cannot bind token for serviceaccount to object of type {other:?}"
+            )));
         }
     };
     let found = cluster.get(&Key::new(resource, place, &**name)).ok_or_else(|| Status::not_found(resource, name))?;
     if !uid.is_empty() && **uid != *found.meta.uid {
-        let why = format!("the UID in the bound object reference ({uid}) does not match the UID in record ({})", found.meta.uid);
+        let why = format!(
+            "the UID in the bound object reference ({uid}) does not match the UID in record ({})",
+            found.meta.uid
+        );
         return Err(Status::conflict(resource, name, &why));
     }
     match kind.as_str() {

@@ -49,8 +49,8 @@ pub(crate) fn prepare(
     kube_schema::to_storage(kind, &mut object);
     meta::set_type(stored, &mut object);
     let name_causes = name(kind, &mut object)?;
-    kube_kinds::prepare_create(stored, &mut object);
     kube_kinds::set_defaults(stored, &mut object);
+    kube_kinds::prepare_create(stored, &mut object);
     admission::namespace::begin(stored, &mut object);
     let mut causes = name_causes;
     causes.extend(kube_kinds::validate_create(stored, &object));

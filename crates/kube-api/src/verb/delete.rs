@@ -266,7 +266,8 @@ mod tests {
     fn pods_get_their_grace_only_where_something_runs() {
         let options = DeleteOptions::default();
         assert_eq!(pod_grace(&json!({"spec": {}}), &options), 0);
-        let running = json!({"spec": {"nodeName": "n", "terminationGracePeriodSeconds": 7}, "status": {"phase": "Running"}});
+        let running =
+            json!({"spec": {"nodeName": "n", "terminationGracePeriodSeconds": 7}, "status": {"phase": "Running"}});
         assert_eq!(pod_grace(&running, &options), 7);
         assert_eq!(pod_grace(&running, &DeleteOptions::now()), 0);
         let ended = json!({"spec": {"nodeName": "n"}, "status": {"phase": "Failed"}});
@@ -276,7 +277,8 @@ mod tests {
     #[test]
     fn a_second_mark_counts_from_the_first() {
         let now: Timestamp = "2026-01-01T00:00:10Z".parse().unwrap();
-        let mut pod = json!({"metadata": {"deletionTimestamp": "2026-01-01T00:00:30Z", "deletionGracePeriodSeconds": 30}});
+        let mut pod =
+            json!({"metadata": {"deletionTimestamp": "2026-01-01T00:00:30Z", "deletionGracePeriodSeconds": 30}});
         mark(&mut pod, now, 5, Some(30)).unwrap();
         assert_eq!(pod["metadata"]["deletionTimestamp"], "2026-01-01T00:00:05Z");
     }
@@ -285,7 +287,8 @@ mod tests {
     fn options_may_not_contradict() {
         assert!(DeleteOptions::from_value(&json!({"propagationPolicy": "Orphan", "orphanDependents": true})).is_err());
         assert!(DeleteOptions::from_value(&json!({"propagationPolicy": "Nope"})).is_err());
-        let options = DeleteOptions::from_value(&json!({"gracePeriodSeconds": 3, "preconditions": {"uid": "a"}})).unwrap();
+        let options =
+            DeleteOptions::from_value(&json!({"gracePeriodSeconds": 3, "preconditions": {"uid": "a"}})).unwrap();
         assert_eq!((options.grace_period_seconds, options.uid.as_deref()), (Some(3), Some("a")));
     }
 }

@@ -17,7 +17,7 @@ use kube_schema::Kind;
 use kube_store::{Cluster, Expired, Object};
 use problem::kube::{Cause, Status};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::json;
 use std::{collections::BTreeMap, convert::Infallible, sync::Arc};
 
 /// Bytes of a list that are sent as one piece.
@@ -38,14 +38,14 @@ impl Filter {
     pub(crate) fn parse(kind: &Kind, query: &Query) -> Result<Self, Status> {
         let labels = LabelSelector::parse(query.get("labelSelector").unwrap_or_default())?;
         let fields = FieldSelector::parse(query.get("fieldSelector").unwrap_or_default())?;
-        let known = kube_kinds::selectable_fields(kind.resource(), &Value::Null);
+        let known = kube_kinds::selectable_names(kind.resource());
+        let fields = fields.renamed(|field| kube_kinds::stored_field(kind, field));
         for test in fields.tests() {
             let field = test.field.as_str();
-            let of_all = matches!(field, "metadata.name" | "metadata.namespace");
-            if of_all || known.iter().any(|(name, _)| *name == field) {
+            if known.contains(&field) {
                 continue;
             }
-            let plain = known.iter().all(|(name, _)| matches!(*name, "metadata.name" | "metadata.namespace"));
+            let plain = known.iter().all(|name| matches!(*name, "metadata.name" | "metadata.namespace"));
             return Err(Status::bad_request(if plain {
                 format!("{field:?} is not a known field selector: only \"metadata.name\", \"metadata.namespace\"")
             } else {
@@ -152,7 +152,9 @@ fn exact(query: &Query) -> Result<Option<u64>, Status> {
         Some(_) if query.get("resourceVersion").is_none() => {
             forbidden("resourceVersionMatch is forbidden unless resourceVersion is provided")
         }
-        Some(_) if query.get("continue").is_some() => forbidden("resourceVersionMatch is forbidden when continue is provided"),
+        Some(_) if query.get("continue").is_some() => {
+            forbidden("resourceVersionMatch is forbidden when continue is provided")
+        }
         Some("NotOlderThan") => Ok(None),
         Some("Exact") if version.is_none() => {
             forbidden("resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"")
@@ -349,10 +351,12 @@ fn pieces(head: Bytes, items: Vec<Bytes>) -> impl Iterator<Item = Bytes> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::Value;
 
     #[test]
     fn pieces_make_one_list() {
-        let items: Vec<Bytes> = (0..5000).map(|n| Bytes::from(format!("{{\"n\":{n},\"pad\":\"{}\"}}", "x".repeat(50)))).collect();
+        let items: Vec<Bytes> =
+            (0..5000).map(|n| Bytes::from(format!("{{\"n\":{n},\"pad\":\"{}\"}}", "x".repeat(50)))).collect();
         let all: Vec<u8> = pieces("{\"items\":[".into(), items).flatten().collect();
         let value: Value = serde_json::from_slice(&all).unwrap();
         assert_eq!(value["items"].as_array().unwrap().len(), 5000);

@@ -3,7 +3,6 @@
 use crate::{
     actor::Actor,
     admission, meta,
-    patch::Patch,
     verb::{Part, commit, create, put_status, storage_kind, undo_version},
 };
 use jiff::Timestamp;
@@ -52,23 +51,6 @@ fn creates_on_update(kind: &Kind) -> bool {
             | "clusterroles.rbac.authorization.k8s.io"
             | "clusterrolebindings.rbac.authorization.k8s.io"
     )
-}
-
-/// Patches an object or its status, on its current state.
-///
-/// # Errors
-/// 404, 409, 422, 503, 400 if the patch does not fit.
-pub(crate) async fn patch(
-    cluster: &Cluster,
-    kind: &'static Kind,
-    part: Part,
-    (namespace, name): (&str, &str),
-    patch: Patch,
-    _actor: &Actor,
-    dry_run: bool,
-) -> Result<Arc<Object>, Status> {
-    let key = meta::key(kind, namespace, name);
-    on_current(cluster, kind, part, key, dry_run, move |old| patch.apply(kind, old)).await
 }
 
 /// Changes an object: `make` turns its current state, in `kind`'s version, into the wanted one.
@@ -166,8 +148,7 @@ fn identity(kind: &Kind, key: &Key, stored: &Object, new: &mut Value) -> Result<
     }
     let uid = meta::text(new, "uid");
     if !uid.is_empty() && *uid != *stored.meta.uid {
-        let why =
-            format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {}", stored.meta.uid);
+        let why = format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {}", stored.meta.uid);
         return Err(Status::conflict(&plural, &key.name, &why));
     }
     Ok(())

@@ -14,8 +14,8 @@ use futures::{FutureExt, stream};
 use http::{HeaderValue, StatusCode, header};
 use kube_schema::Kind;
 use kube_store::{Event, EventKind, Object, Watch};
-use prometheus_client::metrics::gauge::Gauge;
 use problem::kube::{Cause, Status};
+use prometheus_client::metrics::gauge::Gauge;
 use rand::Rng;
 use serde_json::{Value, json};
 use std::{convert::Infallible, sync::Arc, time::Duration};
@@ -195,12 +195,8 @@ pub(crate) fn watch(call: &Call, name: Option<&str>) -> Result<Response, Status>
         None => Filter::parse(call.kind, &call.query)?,
     };
     let options = options(call)?;
-    let shape = Shape {
-        kind: call.kind,
-        form: call.answer.form,
-        include: Include::parse(&call.query)?,
-        columns_sent: false,
-    };
+    let shape =
+        Shape { kind: call.kind, form: call.answer.form, include: Include::parse(&call.query)?, columns_sent: false };
     let resource = call.kind.resource();
     let (after, initial, initial_end) = match options.start {
         Start::After(version) => (version, Vec::new(), None),
@@ -234,7 +230,9 @@ pub(crate) fn watch(call: &Call, name: Option<&str>) -> Result<Response, Status>
         over: false,
         _counted: Counted::new(&call.state.metrics.watches),
     };
-    let pieces = stream::unfold(stream, |mut stream| async move { stream.next().await.map(|piece| (Ok::<_, Infallible>(piece), stream)) });
+    let pieces = stream::unfold(stream, |mut stream| async move {
+        stream.next().await.map(|piece| (Ok::<_, Infallible>(piece), stream))
+    });
     Ok(streaming(Body::from_stream(pieces)))
 }
 

@@ -58,10 +58,7 @@ pub(crate) async fn wildcard(state: &Arc<ApiState>, kind: &'static Kind, query: 
     let signals = state.stores.subscribe();
     let mut initial = state.stores.wildcard(&resource).await.map_err(|error| store_status(&error))?;
     initial.retain(|(_, object)| filter.matches(object));
-    let listed = initial
-        .iter()
-        .map(|(id, object)| ((id.clone(), place(object)), object.revision))
-        .collect();
+    let listed = initial.iter().map(|(id, object)| ((id.clone(), place(object)), object.revision)).collect();
     let stream = Stream {
         kind,
         resource,
@@ -75,7 +72,9 @@ pub(crate) async fn wildcard(state: &Arc<ApiState>, kind: &'static Kind, query: 
         over: false,
         _counted: Counted::new(&state.metrics.watches),
     };
-    let pieces = stream::unfold(stream, |mut stream| async move { stream.next().await.map(|piece| (Ok::<_, Infallible>(piece), stream)) });
+    let pieces = stream::unfold(stream, |mut stream| async move {
+        stream.next().await.map(|piece| (Ok::<_, Infallible>(piece), stream))
+    });
     Ok(streaming(Body::from_stream(pieces)))
 }
 

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 /// Who owns which cluster, for tests.
 #[derive(Default)]
-pub struct Directory(Mutex<HashMap<ClusterId, TenantId>>);
+pub(crate) struct Directory(Mutex<HashMap<ClusterId, TenantId>>);
 
 impl ClusterDirectory for Directory {
     fn tenant_of<'a>(
@@ -29,12 +29,13 @@ impl ClusterDirectory for Directory {
 }
 
 /// Everything that a test needs.
-pub struct World {
-    pub state: Arc<ApiState>,
-    pub cluster: Arc<Cluster>,
-    pub principal: Principal,
-    pub base: String,
+pub(crate) struct World {
+    pub(crate) state: Arc<ApiState>,
+    pub(crate) cluster: Arc<Cluster>,
+    pub(crate) principal: Principal,
+    pub(crate) base: String,
     directory: Arc<Directory>,
+    db: sqlx::PgPool,
     stop: CancellationToken,
 }
 
@@ -45,18 +46,43 @@ impl Drop for World {
 }
 
 /// Header by which a test says which peer it is.
-pub const PEER: &str = "x-test-peer";
+pub(crate) const PEER: &str = "x-test-peer";
 
 impl World {
     /// Starts with one bootstrapped cluster. Requests without further headers come from the owner through the gateway.
-    pub async fn new(name: &str) -> Self {
+    pub(crate) async fn new(name: &str) -> Self {
         Self::with(name, ApiConfig::default()).await
     }
 
-    pub async fn with(name: &str, config: ApiConfig) -> Self {
+    pub(crate) async fn with(name: &str, config: ApiConfig) -> Self {
         let url = testkit::Postgres::start().await.database(name).await;
         let db = postgres::connect_control(&url, 4).await.unwrap();
         postgres::migrate_control(&db).await.unwrap();
+        let tenant = TenantId::generate();
+        let principal = Principal {
+            tenant_id: tenant.clone(),
+            user_id: UserId::generate(),
+            user_name: "ada".into(),
+            groups: vec!["Administrators".into()],
+            cluster_id: None,
+        };
+        let id = ClusterId::generate();
+        let directory = Arc::new(Directory::default());
+        directory.0.lock().unwrap().insert(id.clone(), tenant.clone());
+        let world = Self::start(db, id, directory, principal, config).await;
+        let bootstrap =
+            ClusterBootstrap { tenant, endpoint: Some(([10, 0, 0, 1].into(), 6443)), ..ClusterBootstrap::default() };
+        kube_api::bootstrap_cluster(&world.cluster, &bootstrap).await.unwrap();
+        world
+    }
+
+    async fn start(
+        db: sqlx::PgPool,
+        id: ClusterId,
+        directory: Arc<Directory>,
+        principal: Principal,
+        config: ApiConfig,
+    ) -> Self {
         let store = StoreConfig {
             replica: "a".into(),
             idle_after: Duration::from_secs(600),
@@ -65,34 +91,23 @@ impl World {
             sealed: |resource| resource == "secrets",
             extract: kube_kinds::selectable_fields,
         };
-        let stores = Stores::start(db, store).await.unwrap();
-        let id = ClusterId::generate();
+        let stores = Stores::start(db.clone(), store).await.unwrap();
         let cluster = stores.create_cluster(&id).await.unwrap();
-        let tenant = TenantId::generate();
-        let bootstrap = ClusterBootstrap {
-            tenant: tenant.clone(),
-            endpoint: Some(([10, 0, 0, 1].into(), 6443)),
-            ..ClusterBootstrap::default()
-        };
-        kube_api::bootstrap_cluster(&cluster, &bootstrap).await.unwrap();
-        let directory = Arc::new(Directory::default());
-        directory.0.lock().unwrap().insert(id.clone(), tenant.clone());
         let keys = SigningKeys::from_secret(&[3; 32]).unwrap();
         let state = ApiState::new(stores, Arc::clone(&directory) as Arc<_>, keys, config, Arc::new(SystemClock));
-        let principal = Principal {
-            tenant_id: tenant,
-            user_id: UserId::generate(),
-            user_name: "ada".into(),
-            groups: vec!["Administrators".into()],
-            cluster_id: None,
-        };
         let stop = CancellationToken::new();
         let base = serve(kube_api::router(Arc::clone(&state)), &principal, &stop).await;
-        Self { state, cluster, principal, base, directory, stop }
+        Self { state, cluster, principal, base, directory, db, stop }
+    }
+
+    /// The same after a restart of the process.
+    pub(crate) async fn restarted(&self) -> Self {
+        let (id, directory) = (self.cluster.id().clone(), Arc::clone(&self.directory));
+        Self::start(self.db.clone(), id, directory, self.principal.clone(), ApiConfig::default()).await
     }
 
     /// A second cluster, of another tenant.
-    pub async fn stranger(&self) -> Arc<Cluster> {
+    pub(crate) async fn stranger(&self) -> Arc<Cluster> {
         let id = ClusterId::generate();
         self.directory.0.lock().unwrap().insert(id.clone(), TenantId::generate());
         let cluster = self.state.stores.create_cluster(&id).await.unwrap();
@@ -101,43 +116,43 @@ impl World {
     }
 
     /// URL of a path in the cluster.
-    pub fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         format!("{}/clusters/{}{path}", self.base, self.cluster.id())
     }
 
-    pub async fn get(&self, path: &str) -> (u16, Value) {
+    pub(crate) async fn get(&self, path: &str) -> (u16, Value) {
         answer(reqwest::Client::new().get(self.url(path))).await
     }
 
-    pub async fn post(&self, path: &str, body: &Value) -> (u16, Value) {
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> (u16, Value) {
         answer(reqwest::Client::new().post(self.url(path)).json(body)).await
     }
 
-    pub async fn put(&self, path: &str, body: &Value) -> (u16, Value) {
+    pub(crate) async fn put(&self, path: &str, body: &Value) -> (u16, Value) {
         answer(reqwest::Client::new().put(self.url(path)).json(body)).await
     }
 
-    pub async fn delete(&self, path: &str) -> (u16, Value) {
+    pub(crate) async fn delete(&self, path: &str) -> (u16, Value) {
         answer(reqwest::Client::new().delete(self.url(path))).await
     }
 
-    pub async fn patch(&self, path: &str, kind: &str, body: &Value) -> (u16, Value) {
+    pub(crate) async fn patch(&self, path: &str, kind: &str, body: &Value) -> (u16, Value) {
         let request = reqwest::Client::new().patch(self.url(path));
         answer(request.header("content-type", kind).body(body.to_string())).await
     }
 
     /// Runs kubectl of a version; panics if it fails.
-    pub async fn kubectl(&self, version: &str, line: &str, input: &str) -> String {
+    pub(crate) async fn kubectl(&self, version: &str, line: &str, input: &str) -> String {
         let (ok, out, err) = self.try_kubectl(version, line, input).await;
         assert!(ok, "kubectl {line}\n{out}{err}");
         out
     }
 
     /// Runs kubectl of a version; gives success, stdout, stderr.
-    pub async fn try_kubectl(&self, version: &str, line: &str, input: &str) -> (bool, String, String) {
+    pub(crate) async fn try_kubectl(&self, version: &str, line: &str, input: &str) -> (bool, String, String) {
         use tokio::io::AsyncWriteExt;
         let home = format!("/tmp/api-kubectl-{}-{version}", std::process::id());
-        let mut child = tokio::process::Command::new(format!("/work/kubectl-cache/{version}/kubectl"))
+        let mut child = tokio::process::Command::new(kubectl(version))
             .arg(format!("--server={}", self.url("")))
             .args(["--kubeconfig=/dev/null", &format!("--cache-dir={home}")])
             .args(line.split_whitespace())
@@ -156,7 +171,15 @@ impl World {
     }
 }
 
-pub async fn answer(request: reqwest::RequestBuilder) -> (u16, Value) {
+/// The binary of a version: from the cache that `cargo xtask up` and `cargo xtask test` fill.
+fn kubectl(version: &str) -> std::path::PathBuf {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../../.hako/cache");
+    let places = [format!("{root}/kubectl-{version}/kubectl"), format!("/work/kubectl-cache/{version}/kubectl")];
+    let found = places.iter().map(std::path::PathBuf::from).find(|path| path.exists());
+    found.unwrap_or_else(|| panic!("kubectl {version} is in none of {places:?}; `cargo xtask test` fetches it"))
+}
+
+pub(crate) async fn answer(request: reqwest::RequestBuilder) -> (u16, Value) {
     let response = request.send().await.unwrap();
     let code = response.status().as_u16();
     let bytes = response.bytes().await.unwrap();
@@ -165,19 +188,21 @@ pub async fn answer(request: reqwest::RequestBuilder) -> (u16, Value) {
 
 async fn serve(app: axum::Router, principal: &Principal, stop: &CancellationToken) -> String {
     let header = principal.to_header();
-    let app = app.layer(axum::middleware::from_fn(move |mut request: axum::extract::Request, next: axum::middleware::Next| {
-        let header = header.clone();
-        async move {
-            let named = request.headers().get(PEER).and_then(|v| v.to_str().ok()).map(str::to_owned);
-            let bearer = request.headers().contains_key("authorization");
-            if named.is_none() && !bearer && !request.headers().contains_key("x-hako-principal") {
-                request.headers_mut().insert("x-hako-principal", header.parse().unwrap());
+    let app = app.layer(axum::middleware::from_fn(
+        move |mut request: axum::extract::Request, next: axum::middleware::Next| {
+            let header = header.clone();
+            async move {
+                let named = request.headers().get(PEER).and_then(|v| v.to_str().ok()).map(str::to_owned);
+                let bearer = request.headers().contains_key("authorization");
+                if named.is_none() && !bearer && !request.headers().contains_key("x-hako-principal") {
+                    request.headers_mut().insert("x-hako-principal", header.parse().unwrap());
+                }
+                let common_name = Some(named.unwrap_or_else(|| "api-gateway".into())).filter(|name| !name.is_empty());
+                request.extensions_mut().insert(runtime::Peer { common_name, address: ([127, 0, 0, 1], 1).into() });
+                next.run(request).await
             }
-            let common_name = Some(named.unwrap_or_else(|| "api-gateway".into())).filter(|name| !name.is_empty());
-            request.extensions_mut().insert(runtime::Peer { common_name, address: ([127, 0, 0, 1], 1).into() });
-            next.run(request).await
-        }
-    }));
+        },
+    ));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(runtime::serve::serve(listener, None, app, stop.clone()));
