@@ -26,6 +26,24 @@ pub struct Key {
     pub(crate) object: kube_store::Key,
 }
 
+impl Key {
+    /// Which controller it is for.
+    #[must_use]
+    pub fn controller_name(&self) -> &'static str {
+        match self.controller {
+            Controller::Namespace => "namespace",
+            Controller::Deployment => "deployment",
+            Controller::ReplicaSet => "replica_set",
+            Controller::Endpoint => "endpoint",
+            Controller::Garbage => "garbage",
+            Controller::PodGc => "pod_gc",
+            Controller::Node => "node",
+            Controller::Scheduler => "scheduler",
+            Controller::Event => "event",
+        }
+    }
+}
+
 impl std::fmt::Debug for Key {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let kube_store::Key { resource, namespace, name } = &self.object;

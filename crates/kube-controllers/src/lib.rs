@@ -12,6 +12,7 @@ pub mod endpoint;
 pub mod events;
 pub mod garbage;
 mod key;
+mod metrics;
 pub mod namespace;
 pub mod node;
 pub mod pod_gc;
@@ -25,4 +26,4 @@ mod world;
 
 pub use config::Config;
 pub use key::Key;
-pub use run::run;
+pub use run::{run, run_with};

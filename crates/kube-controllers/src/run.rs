@@ -3,23 +3,24 @@
 use crate::events::{Recorder, write_all};
 use crate::key::Key;
 use crate::world::{Memory, World};
-use crate::{Config, act::Fault, table};
+use crate::{Config, act::Fault, metrics::Metrics, table};
 use domain::{Clock, ClusterId};
 use kube_store::{Cluster, Event, Signal, Stores};
-use reconcile::{Next, Observer, Queue, Reconcile};
+use kube_api::ApiState;
+use reconcile::{Next, Queue, Reconcile};
 use std::sync::Arc;
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// Runs the controllers of every cluster that is in memory, now or later, until `stop`; returns when the runs under
 /// way have ended. A cluster in which nothing happens costs nothing but its entry in a map.
-pub async fn run(
-    stores: Arc<Stores>,
-    config: Config,
-    clock: Arc<dyn Clock>,
-    observer: Arc<dyn Observer<Key>>,
-    stop: CancellationToken,
-) {
+pub async fn run(api: Arc<ApiState>, stop: CancellationToken) {
+    let config = Config { ca_pem: api.config.public_ca_pem.clone(), ..Config::default() };
+    run_with(Arc::clone(&api.stores), config, Arc::clone(&api.clock), stop).await;
+}
+
+/// As [`run`], with the knobs given.
+pub async fn run_with(stores: Arc<Stores>, config: Config, clock: Arc<dyn Clock>, stop: CancellationToken) {
     let queue = Queue::default();
     let pool = reconcile::Config { workers: config.workers, resync: Some(config.resync), ..reconcile::Config::default() };
     // Before the first look: what happens in between is then seen in one or both.
@@ -30,7 +31,7 @@ pub async fn run(
     tasks.spawn(write_all(Arc::clone(&world), notes, stop.clone()));
     tasks.spawn(dispatch(Arc::clone(&world), queue.clone(), signals, stop.clone()));
     tasks.close();
-    reconcile::run(queue, pool, Arc::new(Controllers(world)), observer, stop).await;
+    reconcile::run(queue, pool, Arc::new(Controllers(world)), Arc::new(Metrics::registered()), stop).await;
     tasks.wait().await;
 }
 

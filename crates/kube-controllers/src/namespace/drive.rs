@@ -38,7 +38,7 @@ pub(crate) async fn reconcile(world: &World, key: &Key) -> Result<Next, Fault> {
         root_ca: inside(CONFIG_MAPS, ROOT_CA).map(|object| {
             (target(&object), object.value().get("data").cloned().unwrap_or(Value::Null))
         }),
-        ca_pem: world.config.ca_pem.clone(),
+        ca_pem: ca_pem(world, &cluster),
         contents: if ending { contents(&cluster, &key.object.name) } else { Vec::new() },
         namespace,
     };
@@ -46,6 +46,15 @@ pub(crate) async fn reconcile(world: &World, key: &Key) -> Result<Next, Fault> {
         Some(refused) => Err(Fault::Refused(refused)),
         None => Ok(Next::Settled),
     }
+}
+
+/// The configured CA; without one, that which the cluster was made with.
+fn ca_pem(world: &World, cluster: &Cluster) -> String {
+    if !world.config.ca_pem.is_empty() {
+        return world.config.ca_pem.clone();
+    }
+    let first = cluster.get(&kube_store::Key::new(CONFIG_MAPS, "kube-system", ROOT_CA));
+    first.and_then(|object| object.value()["data"]["ca.crt"].as_str().map(str::to_owned)).unwrap_or_default()
 }
 
 fn contents(cluster: &Cluster, namespace: &str) -> Vec<Content> {
