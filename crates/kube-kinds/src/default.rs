@@ -1,5 +1,5 @@
 //! Defaults that the API server fills in.
-//! Source: kubernetes `pkg/apis/*/v1/defaults.go` and the admission plugins that are on by default.
+//! Source: kubernetes `pkg/apis/*/v1/defaults.go`.
 
 mod network;
 mod pod;
@@ -11,9 +11,7 @@ use serde_json::Value;
 
 use crate::json::{child, child_or_new, each, fill, put};
 
-pub use pod::add_token_volume;
-
-/// Fills in what a client left out, as upstream's defaulting (and its default admission plugins) do. Call it on
+/// Fills in what a client left out, as upstream's defaulting does. Call it on
 /// creates and updates, before `prepare_*`. `object` is in its storage version. Running it twice changes nothing.
 pub fn set_defaults(kind: &Kind, object: &mut Value) {
     let Value::Object(object) = object else { return };

@@ -9,7 +9,7 @@ mod select;
 mod table;
 mod validate;
 
-pub use default::{add_token_volume, set_defaults};
+pub use default::set_defaults;
 pub use pod_qos::qos_class;
 pub use prepare::{prepare_create, prepare_status, prepare_subresource, prepare_update};
 pub use problem::kube::Cause;

@@ -2,12 +2,13 @@
 
 use serde_json::{Value, json};
 
-use crate::json::{Object, child, child_or_new, each, fill, put, text, unset};
+use crate::json::{Object, child, child_or_new, each, fill, put, unset};
 
 /// Lists of containers in a pod's spec.
 const CONTAINERS: [&str; 3] = ["initContainers", "containers", "ephemeralContainers"];
 
-/// A pod: its spec, then what only pods (not templates) get, then the default admission plugins.
+/// A pod: its spec, then what only pods (not templates) get. Service account, priority and default tolerations are
+/// for admission, which sees other objects.
 pub(super) fn pod(pod: &mut Object) {
     let spec = child_or_new(pod, "spec");
     self::spec(spec);
@@ -15,11 +16,6 @@ pub(super) fn pod(pod: &mut Object) {
     for list in ["initContainers", "containers"] {
         each(spec, list).for_each(requests_from_limits);
     }
-    priority(spec);
-    fill(spec, "serviceAccountName", "default");
-    let account = spec["serviceAccountName"].clone();
-    spec.insert("serviceAccount".to_owned(), account);
-    default_tolerations(spec);
 }
 
 /// The pod template at `template` of a workload's spec.
@@ -129,69 +125,5 @@ fn requests_from_limits(container: &mut Object) {
     let requests = child_or_new(resources, "requests");
     for (name, limit) in limits {
         put(requests, &name, limit);
-    }
-}
-
-/// The Priority admission plugin, as far as it needs no look at PriorityClasses.
-fn priority(spec: &mut Object) {
-    let class = spec.get("priorityClassName").and_then(Value::as_str).unwrap_or_default();
-    let known = match class {
-        "" => Some(0),
-        "system-cluster-critical" => Some(2_000_000_000),
-        "system-node-critical" => Some(2_000_001_000),
-        _ => None,
-    };
-    if let Some(priority) = known {
-        put(spec, "priority", priority);
-        put(spec, "preemptionPolicy", "PreemptLowerPriority");
-    }
-}
-
-/// The DefaultTolerationSeconds admission plugin.
-fn default_tolerations(spec: &mut Object) {
-    let tolerations = spec.entry("tolerations").or_insert_with(|| json!([]));
-    let Value::Array(tolerations) = tolerations else { return };
-    for key in ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"] {
-        let tolerated = tolerations.iter().any(|t| {
-            let (k, effect) = (text(t, "/key"), text(t, "/effect"));
-            (k == key || k.is_empty()) && (effect == "NoExecute" || effect.is_empty())
-        });
-        if !tolerated {
-            tolerations
-                .push(json!({"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300}));
-        }
-    }
-}
-
-/// Mounts the service account's token, the cluster's CA and the namespace into every container that has nothing at
-/// that path, as upstream's ServiceAccount admission plugin does on create. `suffix` makes the volume's name unique.
-/// Does nothing if the pod says `automountServiceAccountToken: false`; the caller looks at the account's own flag.
-pub fn add_token_volume(pod: &mut Value, suffix: &str) {
-    const PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
-    let Some(spec) = pod.get_mut("spec").and_then(Value::as_object_mut) else { return };
-    if spec.get("automountServiceAccountToken") == Some(&Value::Bool(false)) {
-        return;
-    }
-    let name = format!("kube-api-access-{suffix}");
-    let mut needed = false;
-    for list in ["initContainers", "containers"] {
-        for container in each(spec, list) {
-            let mounts = container.entry("volumeMounts").or_insert_with(|| json!([]));
-            let Value::Array(mounts) = mounts else { continue };
-            if mounts.iter().all(|mount| text(mount, "/mountPath") != PATH) {
-                mounts.push(json!({"name": name, "readOnly": true, "mountPath": PATH}));
-                needed = true;
-            }
-        }
-    }
-    let volumes = spec.entry("volumes").or_insert_with(|| json!([]));
-    if let Value::Array(volumes) = volumes
-        && needed
-    {
-        volumes.push(json!({"name": name, "projected": {"defaultMode": 420, "sources": [
-            {"serviceAccountToken": {"expirationSeconds": 3607, "path": "token"}},
-            {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
-            {"downwardAPI": {"items": [{"path": "namespace", "fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.namespace"}}]}},
-        ]}}));
     }
 }

@@ -23,8 +23,6 @@ fn a_minimal_pod_becomes_complete() {
         "resources": {"limits": {"cpu": "1"}}, "livenessProbe": {"httpGet": {"port": 80}, "timeoutSeconds": 0}}],
         "volumes": [{"name": "v"}, {"name": "s", "secret": {"secretName": "x"}}]}}),
     );
-    let toleration =
-        |key: &str| json!({"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300});
     assert_eq!(
         pod["spec"],
         json!({
@@ -36,9 +34,7 @@ fn a_minimal_pod_becomes_complete() {
                 "terminationMessagePath": "/dev/termination-log", "terminationMessagePolicy": "File"}],
             "volumes": [{"name": "v", "emptyDir": {}}, {"name": "s", "secret": {"secretName": "x", "defaultMode": 420}}],
             "dnsPolicy": "ClusterFirst", "restartPolicy": "Always", "schedulerName": "default-scheduler",
-            "terminationGracePeriodSeconds": 30, "securityContext": {}, "enableServiceLinks": true, "priority": 0,
-            "preemptionPolicy": "PreemptLowerPriority", "serviceAccountName": "default", "serviceAccount": "default",
-            "tolerations": [toleration("node.kubernetes.io/not-ready"), toleration("node.kubernetes.io/unreachable")],
+            "terminationGracePeriodSeconds": 30, "securityContext": {}, "enableServiceLinks": true,
         })
     );
 }
@@ -116,18 +112,4 @@ fn other_kinds_get_theirs() {
     );
     assert_eq!(limits["spec"]["limits"][0]["default"], json!({"cpu": "1"}));
     assert_eq!(limits["spec"]["limits"][0]["defaultRequest"], json!({"cpu": "1", "memory": "1Gi"}));
-}
-
-#[test]
-fn the_token_volume_is_mounted_once() {
-    let mut pod = json!({"spec": {"containers": [{"name": "a"}, {"name": "b", "volumeMounts": [
-        {"name": "own", "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount"}]}]}});
-    add_token_volume(&mut pod, "x1");
-    add_token_volume(&mut pod, "x2");
-    assert_eq!(pod["spec"]["volumes"].as_array().unwrap().len(), 1);
-    assert_eq!(pod["spec"]["containers"][0]["volumeMounts"][0]["name"], "kube-api-access-x1");
-    assert_eq!(pod["spec"]["containers"][1]["volumeMounts"].as_array().unwrap().len(), 1);
-    let mut refused = json!({"spec": {"automountServiceAccountToken": false, "containers": [{"name": "a"}]}});
-    add_token_volume(&mut refused, "x");
-    assert!(refused["spec"].get("volumes").is_none());
 }
