@@ -29,10 +29,14 @@ pub(crate) struct Metrics {
 /// Upper bounds of the histogram's buckets, in seconds.
 const BUCKETS: [f64; 12] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0];
 
+fn histogram() -> Histogram {
+    Histogram::new(BUCKETS)
+}
+
 impl Metrics {
     /// Metrics that are in the process's registry.
     pub(crate) fn registered() -> Self {
-        let seconds = Family::new_with_constructor(|| Histogram::new(BUCKETS));
+        let seconds = Family::new_with_constructor(histogram as fn() -> Histogram);
         let metrics = Self { requests: Family::default(), seconds };
         let mut registry = runtime::metrics::registry().lock();
         let help = "Requests answered";

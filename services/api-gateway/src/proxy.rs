@@ -24,17 +24,17 @@ use std::{
 };
 
 /// Headers of one hop; what they say is renegotiated on the next.
-const HOP: &[HeaderName] = &[
-    header::CONNECTION,
-    header::TE,
-    header::TRAILER,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-    header::PROXY_AUTHENTICATE,
-    header::PROXY_AUTHORIZATION,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    HeaderName::from_static("http2-settings"),
+const HOP: [&str; 10] = [
+    "connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "keep-alive",
+    "proxy-connection",
+    "http2-settings",
 ];
 /// Headers with this prefix are ours: from outside they are not believed.
 const OWN_PREFIX: &str = "x-hako-";
@@ -184,7 +184,10 @@ pub(crate) fn strip_hop(headers: &mut HeaderMap) {
         .flat_map(|value| value.split(','))
         .filter_map(|name| name.trim().parse().ok())
         .collect();
-    for name in HOP.iter().chain(&named) {
+    for name in HOP {
+        headers.remove(name);
+    }
+    for name in named {
         headers.remove(name);
     }
 }
@@ -206,6 +209,7 @@ async fn forward(upstream: &Upstream, request: Request, limit: u64, answer: Dura
 pub(crate) fn settle<T>(response: Result<Result<T, UpstreamError>, tokio::time::error::Elapsed>) -> Result<T, Refusal> {
     match response {
         Ok(Ok(response)) => Ok(response),
+        Ok(Err(UpstreamError::Body)) => Err(Refusal::TooLarge),
         Ok(Err(error)) => {
             tracing::warn!(%error, "{error}");
             Err(Refusal::Down)

@@ -44,6 +44,8 @@ const CONNECTION_WINDOW: u32 = 64 << 20;
 pub(crate) enum UpstreamError {
     #[error("{name} at {address} cannot be reached: {reason}")]
     Connect { name: &'static str, address: String, reason: String },
+    #[error("the request's body broke off or is too large")]
+    Body,
     #[error("{name} did not answer: {reason}")]
     Answer { name: &'static str, reason: String },
 }
@@ -130,6 +132,10 @@ impl Upstream {
     }
 
     fn broken(&self, error: &hyper::Error) -> UpstreamError {
+        // The only user of the connection is the body that is being passed on.
+        if error.is_user() {
+            return UpstreamError::Body;
+        }
         UpstreamError::Answer { name: self.name, reason: format!("{error:?}") }
     }
 

@@ -1,0 +1,166 @@
+use crate::world::World;
+use domain::ClusterId;
+use serde_json::{Value, json};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_lives_from_create_to_deleted() {
+    let world = World::start("lifecycle").await;
+    let tenant = world.tenant("acme").await;
+    let body = json!({"name": "demo", "compartmentId": tenant.id});
+    let made = tenant.post("/clusters", &body).await;
+    assert_eq!((made.status.as_u16(), made.text.as_str()), (202, ""));
+    // It is ACTIVE at once: no waiting between the answer and the first request.
+    let work = tenant.get(&format!("/workRequests/{}", made.header("opc-work-request-id"))).await.body;
+    assert_eq!((&work["status"], &work["operationType"]), (&json!("SUCCEEDED"), &json!("CLUSTER_CREATE")));
+    assert_eq!(work["resources"][0]["actionType"], "CREATED");
+    let id = work["resources"][0]["identifier"].as_str().unwrap();
+    let path = format!("/clusters/{id}");
+    let got = tenant.get(&path).await;
+    assert_eq!((&got.body["lifecycleState"], &got.body["type"]), (&json!("ACTIVE"), &json!("BASIC_CLUSTER")));
+    assert_eq!(got.body["options"]["kubernetesNetworkConfig"]["podsCidr"], "10.244.0.0/16");
+    assert_eq!(got.body["endpoints"]["kubernetes"], format!("https://gw:8443/clusters/{id}"));
+    assert!(got.body["vcnId"].as_str().unwrap().starts_with("ocid1.vcn."));
+    let cluster = world.stores.cluster(&id.parse::<ClusterId>().unwrap()).await.unwrap();
+    assert!(cluster.list("namespaces", None).1.iter().any(|n| &*n.key.name == "default"));
+
+    let update = json!({"name": "renamed", "type": "ENHANCED_CLUSTER", "freeformTags": {"a": "b"}}).to_string();
+    let refused = tenant.call("PUT", &path, &[("if-match", "other")], &update).await;
+    assert_eq!(refused.code(), "412 NoEtagMatch");
+    let updated = tenant.call("PUT", &path, &[("if-match", &got.header("etag"))], &update).await;
+    assert_eq!(updated.status, 202, "{}", updated.text);
+    let got = tenant.get(&path).await.body;
+    assert_eq!((&got["name"], &got["type"]), (&json!("renamed"), &json!("ENHANCED_CLUSTER")));
+    assert_eq!(got["freeformTags"], json!({"a": "b"}));
+
+    let deleted = tenant.call("DELETE", &path, &[], "").await;
+    let work = tenant.ended(&deleted.header("opc-work-request-id")).await;
+    assert_eq!(work["status"], "SUCCEEDED");
+    assert_eq!(tenant.get(&path).await.body["lifecycleState"], "DELETED");
+    assert!(world.stores.cluster(&id.parse::<ClusterId>().unwrap()).await.is_err());
+    assert_eq!(tenant.call("DELETE", &path, &[], "").await.code(), "409 IncorrectState");
+    assert_eq!(tenant.post(&format!("{path}/kubeconfig/content"), &json!({})).await.code(), "409 IncorrectState");
+    let logs = tenant.get(&format!("/workRequests/{}/logs", work["id"].as_str().unwrap())).await.body;
+    assert!(logs.as_array().unwrap().len() >= 2, "{logs}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_retry_token_makes_a_create_happen_once() {
+    let world = World::start("retry").await;
+    let tenant = world.tenant("acme").await;
+    let body = json!({"name": "demo", "compartmentId": tenant.id}).to_string();
+    let headers = [("opc-retry-token", "t1")];
+    let send = || tenant.call("POST", "/clusters", &headers, &body);
+    let (first, second) = tokio::join!(send(), send());
+    assert_eq!((first.status.as_u16(), second.status.as_u16()), (202, 202));
+    assert_eq!(first.header("opc-work-request-id"), second.header("opc-work-request-id"));
+    let other = json!({"name": "other", "compartmentId": tenant.id}).to_string();
+    assert_eq!(tenant.call("POST", "/clusters", &headers, &other).await.code(), "409 InvalidatedRetryToken");
+    let all = tenant.get(&format!("/clusters?compartmentId={}", tenant.id)).await.body;
+    assert_eq!(all.as_array().unwrap().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lists_are_filtered_sorted_and_paged() {
+    let world = World::start("lists").await;
+    let tenant = world.tenant("acme").await;
+    for name in ["c", "a", "b"] {
+        tenant.cluster(name, "BASIC_CLUSTER").await;
+    }
+    let base = format!("/clusters?compartmentId={}", tenant.id);
+    let names = |body: &Value| -> Vec<String> {
+        body.as_array().unwrap().iter().map(|c| c["name"].as_str().unwrap().to_owned()).collect()
+    };
+    let mut seen = Vec::new();
+    let mut page = String::new();
+    for _ in 0..3 {
+        let answer = tenant.get(&format!("{base}&sortBy=NAME&sortOrder=DESC&limit=1{page}")).await;
+        seen.extend(names(&answer.body));
+        page = format!("&page={}", answer.header("opc-next-page"));
+    }
+    assert_eq!((seen, page.as_str()), (vec!["c".to_owned(), "b".into(), "a".into()], "&page="));
+    assert_eq!(names(&tenant.get(&format!("{base}&name=a")).await.body), ["a"]);
+    assert_eq!(names(&tenant.get(&base).await.body), ["c", "a", "b"]);
+    let none = tenant.get(&format!("{base}&lifecycleState=DELETED&lifecycleState=FAILED")).await;
+    assert_eq!(none.body, json!([]));
+    for bad in ["&limit=0", "&sortBy=SIZE", "&lifecycleState=WARM", "&page=x", "&sortOrder=UP"] {
+        assert_eq!(tenant.get(&format!("{base}{bad}")).await.code(), "400 InvalidParameter", "{bad}");
+    }
+    assert_eq!(tenant.get("/clusters").await.code(), "400 MissingParameter");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_input_is_refused_and_has_no_effect() {
+    let world = World::start("badinput").await;
+    let tenant = world.tenant("acme").await;
+    let id = tenant.id.as_str();
+    for (body, code) in [
+        ("{".to_owned(), "400 CannotParseRequest"),
+        (String::new(), "400 CannotParseRequest"),
+        ("[]".to_owned(), "400 InvalidParameter"),
+        (json!({"compartmentId": id}).to_string(), "400 InvalidParameter"),
+        (json!({"name": "x"}).to_string(), "400 InvalidParameter"),
+        (json!({"name": 5, "compartmentId": id}).to_string(), "400 InvalidParameter"),
+        (json!({"name": "x", "compartmentId": "me"}).to_string(), "400 InvalidParameter"),
+        (json!({"name": "x", "compartmentId": id, "kubernetesVersion": "v9"}).to_string(), "400 InvalidParameter"),
+    ] {
+        assert_eq!(tenant.call("POST", "/clusters", &[], &body).await.code(), code, "{body}");
+    }
+    assert_eq!(tenant.get(&format!("/clusters?compartmentId={id}")).await.body, json!([]));
+    assert_eq!(tenant.get("/nothing").await.code(), "404 NotFound");
+    assert_eq!(tenant.call("PATCH", "/clusters", &[], "").await.code(), "405 MethodNotAllowed");
+    assert_eq!(tenant.get("/clusters/x").await.code(), "404 NotAuthorizedOrNotFound");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn other_tenants_see_nothing() {
+    let world = World::start("strangers").await;
+    let (owner, stranger) = (world.tenant("acme").await, world.tenant("evil").await);
+    let id = owner.cluster("demo", "ENHANCED_CLUSTER").await;
+    let pool = json!({"compartmentId": owner.id, "clusterId": id, "displayName": "p", "size": 1});
+    assert_eq!(owner.post("/virtualNodePools", &pool).await.status, 202);
+    let pools = owner.get(&format!("/virtualNodePools?compartmentId={}", owner.id)).await.body;
+    let pool = pools[0]["id"].as_str().unwrap().to_owned();
+    let works = owner.get(&format!("/workRequests?compartmentId={}", owner.id)).await.body;
+    let work = works[0]["id"].as_str().unwrap().to_owned();
+    let foreign = json!({"compartmentId": stranger.id, "clusterId": id, "displayName": "p", "size": 1}).to_string();
+    let body = json!({"name": "mine"}).to_string();
+    let root = &owner.id;
+    for (method, path, body) in [
+        ("GET", format!("/clusters/{id}"), ""),
+        ("PUT", format!("/clusters/{id}"), body.as_str()),
+        ("DELETE", format!("/clusters/{id}"), ""),
+        ("POST", format!("/clusters/{id}/kubeconfig/content"), "{}"),
+        ("GET", format!("/clusterOptions/{id}"), ""),
+        ("POST", "/virtualNodePools".to_owned(), foreign.as_str()),
+        ("GET", format!("/virtualNodePools/{pool}"), ""),
+        ("PUT", format!("/virtualNodePools/{pool}"), "{}"),
+        ("DELETE", format!("/virtualNodePools/{pool}"), ""),
+        ("GET", format!("/virtualNodePools/{pool}/virtualNodes"), ""),
+        ("GET", format!("/workRequests/{work}"), ""),
+        ("GET", format!("/workRequests/{work}/logs"), ""),
+        ("GET", format!("/workRequests/{work}/errors"), ""),
+        ("GET", format!("/clusters?compartmentId={root}"), ""),
+        ("GET", format!("/virtualNodePools?compartmentId={root}"), ""),
+        ("GET", format!("/workRequests?compartmentId={root}"), ""),
+        ("GET", format!("/podShapes?compartmentId={root}"), ""),
+    ] {
+        let answer = stranger.call(method, &path, &[], body).await;
+        assert_eq!(answer.code(), "404 NotAuthorizedOrNotFound", "{method} {path}");
+    }
+    assert_eq!(owner.get(&format!("/clusters/{id}")).await.body["name"], "demo");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kubeconfig_leads_to_the_gateway() {
+    let world = World::start("kubeconfig").await;
+    let tenant = world.tenant("acme").await;
+    let id = tenant.cluster("de: mo", "BASIC_CLUSTER").await;
+    let answer = tenant.call("POST", &format!("/clusters/{id}/kubeconfig/content"), &[], "").await;
+    assert_eq!(answer.header("content-type"), "application/x-yaml");
+    assert!(answer.text.contains(&format!("server: \"https://gw:8443/clusters/{id}\"")), "{}", answer.text);
+    assert!(
+        answer.text.contains("certificate-authority-data: Q0E=") && answer.text.contains("current-context: \"de: mo\"")
+    );
+    let options = tenant.get("/clusterOptions/all").await.body;
+    assert_eq!(options["kubernetesVersions"][0], "v1.36.0");
+}

@@ -1,0 +1,271 @@
+//! Certificates, keys, a gateway, and the servers behind it.
+
+use axum::{
+    Json, Router,
+    body::{Body, Bytes},
+    extract::{Request, State},
+    response::{IntoResponse, Response},
+};
+use base64::{
+    Engine,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
+use dashmap::DashMap;
+use domain::{ClusterId, TenantId, UserId};
+use http::{HeaderValue, StatusCode, header};
+use http_body_util::{BodyExt, StreamBody};
+use hyper_util::rt::TokioIo;
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use runtime::{CancellationToken, Peer, tls::Identity};
+use serde_json::{Value, json};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Notify,
+};
+use tokio_rustls::{TlsConnector, client::TlsStream};
+
+/// A user with an API key.
+pub struct Key {
+    pub user: UserId,
+    kid: String,
+    signing: EncodingKey,
+    public: String,
+}
+
+impl Key {
+    pub fn generate() -> Self {
+        let pair = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
+        let user = UserId::generate();
+        Self {
+            kid: user.unique()[..16].to_owned(),
+            user,
+            signing: EncodingKey::from_ec_pem(pair.serialize_pem().as_bytes()).unwrap(),
+            public: pair.public_key_pem(),
+        }
+    }
+
+    /// A token with some claims changed.
+    pub fn token(&self, change: Value) -> String {
+        self.token_as(self, change)
+    }
+
+    /// A token that says it is `other`'s, but is signed with this key.
+    pub fn token_as(&self, other: &Key, change: Value) -> String {
+        let now = jiff::Timestamp::now().as_second();
+        let mut claims = json!({"iss": "hako", "sub": other.user, "aud": "hako", "iat": now, "exp": now + 300});
+        claims.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+        let head = Header { kid: Some(other.kid.clone()), ..Header::new(Algorithm::ES256) };
+        jsonwebtoken::encode(&head, &claims, &self.signing).unwrap()
+    }
+}
+
+/// A token as control issues them for service accounts; the gateway looks at nothing but the cluster.
+pub fn service_account_token(cluster: &ClusterId) -> String {
+    let claims = json!({"iss": "https://gw", "hako.dev/cluster": cluster}).to_string();
+    format!("e30.{}.c2ln", URL_SAFE_NO_PAD.encode(claims))
+}
+
+struct Authority {
+    directory: PathBuf,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+impl Authority {
+    fn new(directory: &Path) -> Self {
+        std::fs::create_dir_all(directory).unwrap();
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(DnType::CommonName, "test CA");
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.self_signed(&key).unwrap();
+        std::fs::write(directory.join("ca.pem"), certificate.pem()).unwrap();
+        Self { directory: directory.to_owned(), issuer: Issuer::new(params, key) }
+    }
+
+    fn identity(&self, name: &str) -> Identity {
+        let names = vec![name.to_owned(), "localhost".into(), "127.0.0.1".into()];
+        let mut params = CertificateParams::new(names).unwrap();
+        params.distinguished_name.push(DnType::CommonName, name);
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        let file = |end: &str| self.directory.join(format!("{name}{end}"));
+        std::fs::write(file(".pem"), certificate.pem()).unwrap();
+        std::fs::write(file(".key"), key.serialize_pem()).unwrap();
+        Identity { ca: self.directory.join("ca.pem"), certificate: file(".pem"), key: file(".key") }
+    }
+}
+
+#[derive(Clone)]
+struct Backend {
+    service: &'static str,
+    keys: Arc<DashMap<String, Value>>,
+    go_on: Arc<Notify>,
+}
+
+pub struct World {
+    address: SocketAddr,
+    http: reqwest::Client,
+    ca: PathBuf,
+    keys: Arc<DashMap<String, Value>>,
+    go_on: Arc<Notify>,
+    stop: CancellationToken,
+    stop_backends: CancellationToken,
+    directory: PathBuf,
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.stop.cancel();
+        self.stop_backends.cancel();
+        let _ = std::fs::remove_dir_all(&self.directory);
+    }
+}
+
+impl World {
+    pub async fn start() -> Self {
+        Self::start_with("").await
+    }
+
+    /// Starts with these lines in the configuration's `limits`.
+    pub async fn start_with(limits: &str) -> Self {
+        runtime::tls::install_provider();
+        let unique = UserId::generate().unique()[..8].to_owned();
+        let directory = std::env::temp_dir().join(format!("hako-gateway-{}-{unique}", std::process::id()));
+        let authority = Authority::new(&directory);
+        let (keys, go_on) = (Arc::new(DashMap::new()), Arc::new(Notify::new()));
+        let (stop, stop_backends) = (CancellationToken::new(), CancellationToken::new());
+        let mut addresses = Vec::new();
+        for service in ["control", "billing"] {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            addresses.push(listener.local_addr().unwrap());
+            let backend = Backend { service, keys: Arc::clone(&keys), go_on: Arc::clone(&go_on) };
+            let app = Router::new().fallback(answer).with_state(backend);
+            let tls = authority.identity(service).server().unwrap();
+            tokio::spawn(runtime::serve::serve(listener, Some(tls), app, stop_backends.clone()));
+        }
+        let identity = authority.identity("api-gateway");
+        let shown = |path: &Path| path.display().to_string();
+        let text = format!(
+            "listen = '127.0.0.1:0'\nops_listen = '127.0.0.1:0'\ncertificate = '{}'\nkey = '{}'\n\
+             control = 'https://{}'\nbilling = 'https://{}'\naccess_log = 'all'\n\
+             [identity]\nca = '{}'\ncertificate = '{}'\nkey = '{}'\n[limits]\n{limits}\n",
+            shown(&identity.certificate),
+            shown(&identity.key),
+            addresses[0],
+            addresses[1],
+            shown(&identity.ca),
+            shown(&identity.certificate),
+            shown(&identity.key),
+        );
+        std::fs::write(directory.join("config.toml"), text).unwrap();
+        let config: api_gateway::Config = runtime::config::load(&directory.join("config.toml")).unwrap();
+        let public = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let ops = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = public.local_addr().unwrap();
+        tokio::spawn(api_gateway::serve(config, public, ops, stop.clone()));
+        let ca = reqwest::Certificate::from_pem(&std::fs::read(&identity.ca).unwrap()).unwrap();
+        let http = reqwest::Client::builder().tls_certs_only([ca]).build().unwrap();
+        Self { address, http, ca: identity.ca, keys, go_on, stop, stop_backends, directory }
+    }
+
+    /// Makes control know a key.
+    pub fn register(&self, key: &Key) {
+        let owner = json!({
+            "kid": key.kid, "tenantId": TenantId::generate(), "userId": key.user, "userName": "admin",
+            "groups": ["Administrators"], "publicKey": key.public,
+        });
+        self.keys.insert(key.kid.clone(), owner);
+    }
+
+    pub fn get(&self, path: &str, token: &str) -> reqwest::RequestBuilder {
+        self.http.get(format!("https://localhost:{}{path}", self.address.port())).bearer_auth(token)
+    }
+
+    pub fn post(&self, path: &str, token: &str) -> reqwest::RequestBuilder {
+        self.http.post(format!("https://localhost:{}{path}", self.address.port())).bearer_auth(token)
+    }
+
+    /// Lets a stream of the backend send its next piece.
+    pub fn go_on(&self) {
+        self.go_on.notify_one();
+    }
+
+    /// A bare TLS connection to the gateway.
+    pub async fn raw(&self) -> TlsStream<TcpStream> {
+        let config = rustls::ClientConfig::builder()
+            .with_root_certificates(runtime::tls::roots(&self.ca).unwrap())
+            .with_no_client_auth();
+        let stream = TcpStream::connect(self.address).await.unwrap();
+        TlsConnector::from(Arc::new(config)).connect("localhost".try_into().unwrap(), stream).await.unwrap()
+    }
+
+    /// Ends the services behind.
+    pub async fn stop_backends(&self) {
+        self.stop_backends.cancel();
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    }
+}
+
+/// Says what it saw; knows keys, a stream in two pieces, and an echo behind an upgrade.
+async fn answer(State(backend): State<Backend>, mut request: Request) -> Response {
+    let path = request.uri().path_and_query().unwrap().as_str().to_owned();
+    if let Some(kid) = path.strip_prefix("/internal/v1/keys/") {
+        let owner = backend.keys.get(kid).map(|owner| owner.clone());
+        return owner.map_or(StatusCode::NOT_FOUND.into_response(), |owner| Json(owner).into_response());
+    }
+    if path.ends_with("/stream") {
+        let (send, receive) = tokio::sync::mpsc::channel::<&'static str>(1);
+        tokio::spawn(async move {
+            send.send("one\n").await.unwrap();
+            backend.go_on.notified().await;
+            send.send("two\n").await.unwrap();
+            std::future::pending::<()>().await;
+        });
+        let frames = futures_of(receive);
+        return Response::new(Body::new(StreamBody::new(frames)));
+    }
+    if path.ends_with("/echo") {
+        let headers = request.headers().clone();
+        let upgrade = hyper::upgrade::on(&mut request);
+        tokio::spawn(async move {
+            let (mut from, mut to) = tokio::io::split(TokioIo::new(upgrade.await.unwrap()));
+            let _ = tokio::io::copy(&mut from, &mut to).await;
+        });
+        let mut response = StatusCode::SWITCHING_PROTOCOLS.into_response();
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+        for name in ["upgrade", "x-stream-protocol-version"] {
+            response.headers_mut().insert(name, headers[name].clone());
+        }
+        return response;
+    }
+    let peer = request.extensions().get::<Peer>().and_then(|peer| peer.common_name.clone());
+    let text = |value: &HeaderValue| value.to_str().unwrap_or_default().to_owned();
+    let headers: serde_json::Map<String, Value> =
+        request.headers().iter().map(|(name, value)| (name.to_string(), json!(text(value)))).collect();
+    let principal = request.headers().get("x-hako-principal").map(|value| {
+        let json = URL_SAFE_NO_PAD.decode(value.as_bytes()).or_else(|_| STANDARD.decode(value.as_bytes()));
+        json.ok().and_then(|json| serde_json::from_slice::<Value>(&json).ok()).unwrap_or(json!("unreadable"))
+    });
+    if request.into_body().collect().await.is_err() {
+        return StatusCode::BAD_REQUEST.into_response();
+    }
+    let seen = json!({
+        "service": backend.service, "path": path, "peer": peer, "principal": principal, "headers": headers,
+    });
+    Json(seen).into_response()
+}
+
+type Piece = Result<http_body::Frame<Bytes>, std::convert::Infallible>;
+
+fn futures_of(receive: tokio::sync::mpsc::Receiver<&'static str>) -> impl futures::Stream<Item = Piece> {
+    futures::stream::unfold(receive, |mut receive| async {
+        let piece = receive.recv().await?;
+        Some((Ok(http_body::Frame::data(Bytes::from_static(piece.as_bytes()))), receive))
+    })
+}
