@@ -99,7 +99,9 @@ impl Agent {
                 return;
             }
         }
-        if known.is_some_and(|r| r.removed) {
+        if let Some(gone) = known.filter(|r| r.removed) {
+            // It ran here once and is over; control must not wait for it.
+            self.context.outbox.status(&uid, placement.generation, gone.final_status.clone(), true);
             return;
         }
         let record = Record {
@@ -193,8 +195,7 @@ impl Agent {
         let uids = sandboxes.iter().filter_map(|s| label(&s.labels));
         let uids: HashSet<String> = uids.chain(containers.iter().filter_map(|c| label(&c.labels))).collect();
         let records = self.records.lock().await;
-        let orphans: Vec<String> =
-            uids.into_iter().filter(|uid| records.get(uid).is_none_or(|r| r.removed)).collect();
+        let orphans: Vec<String> = uids.into_iter().filter(|uid| records.get(uid).is_none_or(|r| r.removed)).collect();
         drop(records);
         for uid in orphans {
             tracing::warn!(pod.uid = uid, "nobody asked for this pod: it is removed");

@@ -249,7 +249,8 @@ impl Cri {
 
     /// Calls `wake` at each start and end of a process in containerd, until the stream breaks.
     pub async fn watch_tasks(&self, wake: impl Fn()) -> Result<(), Status> {
-        let filters = ["/tasks/exit", "/tasks/oom"].map(|topic| format!("namespace==k8s.io,topic==\"{topic}\"")).to_vec();
+        let filters =
+            ["/tasks/exit", "/tasks/oom"].map(|topic| format!("namespace==k8s.io,topic==\"{topic}\"")).to_vec();
         let mut stream = self.events.clone().subscribe(events::SubscribeRequest { filters }).await?.into_inner();
         while stream.message().await?.is_some() {
             wake();

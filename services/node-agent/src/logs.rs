@@ -26,7 +26,12 @@ pub fn parse_line(line: &[u8]) -> Option<Line<'_>> {
     let stream = std::str::from_utf8(parts.next()?).ok()?;
     let tags = std::str::from_utf8(parts.next()?).ok()?;
     let content = parts.next().unwrap_or_default();
-    matches!(stream, "stdout" | "stderr").then(|| Line { time, stream, partial: tags.split(':').next() == Some("P"), content })
+    matches!(stream, "stdout" | "stderr").then(|| Line {
+        time,
+        stream,
+        partial: tags.split(':').next() == Some("P"),
+        content,
+    })
 }
 
 /// All files of one log, oldest first: rotated ones, then the one being written.
@@ -53,7 +58,10 @@ mod tests {
     #[test]
     fn lines_are_taken_apart() {
         let line = parse_line(b"2026-01-02T03:04:05.6Z stderr F hello world\n").unwrap();
-        assert_eq!(line, Line { time: "2026-01-02T03:04:05.6Z", stream: "stderr", partial: false, content: b"hello world" });
+        assert_eq!(
+            line,
+            Line { time: "2026-01-02T03:04:05.6Z", stream: "stderr", partial: false, content: b"hello world" }
+        );
         assert!(parse_line(b"2026-01-02T03:04:05.6Z stdout P x").unwrap().partial);
         assert_eq!(parse_line(b"2026-01-02T03:04:05.6Z stdout F ").unwrap().content, b"");
         assert_eq!(parse_line(b"noise"), None);

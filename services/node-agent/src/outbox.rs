@@ -70,7 +70,9 @@ impl Outbox {
 
     fn collect(&self, wanted: impl Fn(&Entry) -> bool) -> Vec<PlacementStatus> {
         let mut entries = self.entries.lock();
-        let wanted = entries.iter_mut().filter(|(_, entry)| wanted(entry));
+        // Events alone wait for the status that belongs to them.
+        let said = |entry: &Entry| entry.removed || !entry.status.is_empty();
+        let wanted = entries.iter_mut().filter(|(_, entry)| said(entry) && wanted(entry));
         wanted
             .map(|(uid, entry)| {
                 entry.dirty = false;

@@ -26,15 +26,19 @@ const HEARTBEAT: Duration = Duration::from_secs(2);
 const MAX_PAUSE: Duration = Duration::from_secs(10);
 /// A session that lived this long was a good one: the next attempt comes at once.
 const GOOD: Duration = Duration::from_secs(30);
+/// Messages heard and not obeyed yet. While it is full control waits; heartbeats and statuses go on.
+const HEARD: usize = 1024;
 /// A Sync of a full host: 500 pods with inputs of up to a megabyte each are not expected, tens of megabytes are.
 const MAX_MESSAGE: usize = 256 << 20;
 
 /// Keeps a session with control until the agent stops.
 pub async fn run(context: Shared, agent: Arc<Agent>, health: Health) {
+    let (orders, given) = mpsc::channel(HEARD);
+    context.tasks.spawn(obey_all(context.clone(), agent.clone(), health.clone(), given));
     let mut pause = Duration::from_millis(100);
     while !context.stop.is_cancelled() {
         let begun = tokio::time::Instant::now();
-        let ended = context.stop.run_until_cancelled(session(&context, &agent, &health)).await;
+        let ended = context.stop.run_until_cancelled(session(&context, &agent, &orders)).await;
         health.set_ready("control", false);
         let Some(result) = ended else { return };
         if begun.elapsed() > GOOD {
@@ -69,7 +73,17 @@ async fn connect(config: &Config) -> anyhow::Result<Channel> {
     Ok(endpoint.connect().await?)
 }
 
-async fn session(context: &Shared, agent: &Arc<Agent>, health: &Health) -> anyhow::Result<()> {
+/// A message, and the connection it came on.
+type Order = (ControlMessage, Channel);
+
+/// Obeys in order, beside the session: slow orders (a sync of many networks) must not hold heartbeats up.
+async fn obey_all(context: Shared, agent: Arc<Agent>, health: Health, mut given: mpsc::Receiver<Order>) {
+    while let Some(Some((next, channel))) = context.stop.run_until_cancelled(given.recv()).await {
+        obey(&context, &agent, &channel, &health, next).await;
+    }
+}
+
+async fn session(context: &Shared, agent: &Arc<Agent>, orders: &mpsc::Sender<Order>) -> anyhow::Result<()> {
     let channel = connect(&context.config).await?;
     let mut client = AgentsClient::new(channel.clone())
         .max_decoding_message_size(MAX_MESSAGE)
@@ -84,7 +98,7 @@ async fn session(context: &Shared, agent: &Arc<Agent>, health: &Health) -> anyho
     loop {
         tokio::select! {
             next = heard.message() => match next? {
-                Some(next) => obey(context, agent, &channel, health, next).await,
+                Some(next) => orders.send((next, channel.clone())).await?,
                 None => return Ok(()),
             },
             () = context.outbox.news() => {

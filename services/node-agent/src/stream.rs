@@ -87,12 +87,7 @@ pub async fn serve(context: Shared, agent: Arc<Agent>, channel: Channel, open: O
     let _ = tokio::time::timeout(Duration::from_secs(10), drain).await;
 }
 
-async fn dispatch(
-    context: &Shared,
-    agent: &Agent,
-    request: StreamOpen,
-    wire: &mut Wire,
-) -> Result<i32, StreamError> {
+async fn dispatch(context: &Shared, agent: &Agent, request: StreamOpen, wire: &mut Wire) -> Result<i32, StreamError> {
     let pod = agent.worker(&request.uid).ok_or_else(|| StreamError::not_found("the pod is not on this host"))?;
     match request.kind {
         Some(Kind::Logs(request)) => logs::serve(context, &pod, &request, wire).await,
@@ -119,7 +114,9 @@ fn container_name(pod: &Handle, wish: &str) -> Result<String, StreamError> {
     }
     match desired.container(wish) {
         Some(container) => Ok(container.name.clone()),
-        None => Err(StreamError::bad_request(format!("container {wish} is not valid for pod {}", desired.placement.name))),
+        None => {
+            Err(StreamError::bad_request(format!("container {wish} is not valid for pod {}", desired.placement.name)))
+        }
     }
 }
 

@@ -88,9 +88,9 @@ impl PodView {
 
     /// All containers that run, with their names.
     pub fn running(&self) -> impl Iterator<Item = (&str, &ContainerView)> {
-        self.containers.iter().flat_map(|(name, all)| {
-            all.iter().filter(|c| c.state == State::Running).map(move |c| (name.as_str(), c))
-        })
+        self.containers
+            .iter()
+            .flat_map(|(name, all)| all.iter().filter(|c| c.state == State::Running).map(move |c| (name.as_str(), c)))
     }
 
     /// Unix nanoseconds at which the first container was made.

@@ -239,7 +239,11 @@ mod tests {
         std::fs::create_dir_all(&dir).unwrap();
         let line = |n: u32| format!("2026-01-01T00:00:0{n}.000000000Z stdout F line {n}\n");
         std::fs::write(dir.join("0.log.20260101-000002"), line(1) + &line(2)).unwrap();
-        std::fs::write(dir.join("0.log"), line(3) + "2026-01-01T00:00:04.000000000Z stderr P li\n2026-01-01T00:00:04.1Z stderr F ne 4\n").unwrap();
+        std::fs::write(
+            dir.join("0.log"),
+            line(3) + "2026-01-01T00:00:04.000000000Z stderr P li\n2026-01-01T00:00:04.1Z stderr F ne 4\n",
+        )
+        .unwrap();
         let mut out = Collect(Vec::new());
         stream(&dir.join("0.log"), &request, || false, &mut out).await.unwrap();
         assert_eq!(String::from_utf8(out.0).unwrap(), expected);
@@ -257,7 +261,8 @@ mod tests {
         check(Logs { tail_lines: 4, ..all() }, "line 2\nline 3\nline 4\n").await;
         check(Logs { tail_lines: 0, ..all() }, "").await;
         check(Logs { limit_bytes: 9, ..all() }, "line 1\nli").await;
-        check(Logs { since_ms: 1_767_225_603_000, follow: true, ..all() }, "line 3\nline 4\n ".trim_end_matches(' ')).await;
+        check(Logs { since_ms: 1_767_225_603_000, follow: true, ..all() }, "line 3\nline 4\n ".trim_end_matches(' '))
+            .await;
         check(Logs { timestamps: true, tail_lines: 2, ..all() }, "2026-01-01T00:00:04.000000000Z line 4\n").await;
     }
 }

@@ -3,6 +3,9 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
+use tokio_util::sync::CancellationToken;
+
+use crate::cgroup;
 use crate::context::Shared;
 use crate::cri::v1;
 use crate::cri::view::PodView;
@@ -12,7 +15,6 @@ use crate::pod::downward::Facts;
 use crate::pod::http::Place;
 use crate::pod::memory::Target;
 use crate::pod::{container, hook, image, resources, sandbox, volume};
-use crate::cgroup;
 
 /// How an action ended.
 #[derive(Debug)]
@@ -64,6 +66,8 @@ pub struct Subject {
     pub view: PodView,
     /// Where the pod is reached, if it is.
     pub place: Option<Place>,
+    /// Cancelled when the pod must go: nothing is pulled for it any more.
+    pub going: CancellationToken,
 }
 
 /// Does one action.
@@ -155,7 +159,12 @@ impl Subject {
             let message = match failed.reason {
                 "ErrImagePull" => {
                     let image = self.desired.container(name).and_then(|c| c.image.clone()).unwrap_or_default();
-                    self.event("Warning", "Failed", format!("Failed to pull image {image:?}: {}", failed.message), name);
+                    self.event(
+                        "Warning",
+                        "Failed",
+                        format!("Failed to pull image {image:?}: {}", failed.message),
+                        name,
+                    );
                     "Error: ErrImagePull".to_owned()
                 }
                 "InvalidImageName" => {
@@ -180,12 +189,13 @@ impl Subject {
             return Err(Failed::new("CreateContainerConfigError", "the container is no longer part of its pod"));
         };
         let Some(seen) = self.view.ready_sandbox() else { return Ok(Done::Other) };
-        let present = {
+        let fetch = async {
             let _turn = context.pulls.acquire().await;
             let image_name = spec.image.clone().unwrap_or_default();
             let pulling = || self.event("Normal", "Pulling", format!("Pulling image {image_name:?}"), name);
             image::ensure(cri, &desired.inputs, spec, pulling).await
         };
+        let Some(present) = self.going.run_until_cancelled(fetch).await else { return Ok(Done::Other) };
         let present = present.map_err(|e| Failed::new(e.reason, e.message))?;
         self.event("Normal", "Pulled", present.message, name);
         let facts = Facts { pod_ip: seen.ip.clone() };
@@ -242,7 +252,8 @@ impl Subject {
             }
         }
         // However long the hook took, the container gets a moment: the kubelet's minimum of two seconds.
-        let left = grace.saturating_sub(begun.elapsed()).max(Duration::from_secs(if grace_seconds > 0 { 2 } else { 0 }));
+        let left =
+            grace.saturating_sub(begun.elapsed()).max(Duration::from_secs(if grace_seconds > 0 { 2 } else { 0 }));
         let stopped = self.context.cri.stop_container(id, left.min(grace)).await;
         stopped.map(|()| Done::Other).map_err(|s| {
             let message = format!("error killing container: {}", s.message());

@@ -95,8 +95,17 @@ fn security(
 
 /// Source: `DefaultMaskedPaths` and `DefaultReadonlyPaths` of the kubelet and containerd.
 const MASKED: &[&str] = &[
-    "/proc/asound", "/proc/acpi", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/timer_list",
-    "/proc/timer_stats", "/proc/sched_debug", "/proc/scsi", "/sys/firmware", "/sys/devices/virtual/powercap",
+    "/proc/asound",
+    "/proc/acpi",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/sys/firmware",
+    "/sys/devices/virtual/powercap",
 ];
 const READONLY: &[&str] = &["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
@@ -186,7 +195,10 @@ fn volume_mount(
         let point = subpath::point(paths, uid, &container.name, index);
         let writable = volume.empty_dir.is_some();
         source = subpath::bind(&source, Path::new(&sub_path), &point, writable).map_err(|error| {
-            ConfigError(format!("failed to prepare subPath for volumeMount {:?} of container {:?}: {error}", wish.name, container.name))
+            ConfigError(format!(
+                "failed to prepare subPath for volumeMount {:?} of container {:?}: {error}",
+                wish.name, container.name
+            ))
         })?;
     }
     // Only an emptyDir is the pod's to write; the rest is ours to replace.

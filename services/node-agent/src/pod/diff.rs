@@ -251,14 +251,7 @@ fn volumes(desired: &Desired, memory: &Memory, now_ms: i64, plan: &mut Plan) -> 
     }
 }
 
-fn without_sandbox(
-    desired: &Desired,
-    view: &PodView,
-    memory: &Memory,
-    volumes: bool,
-    now_ms: i64,
-    plan: &mut Plan,
-) {
+fn without_sandbox(desired: &Desired, view: &PodView, memory: &Memory, volumes: bool, now_ms: i64, plan: &mut Plan) {
     // What is left of an old sandbox must not write into the new one's volumes.
     for (name, container) in view.running() {
         plan.actions.push(Action::Stop {

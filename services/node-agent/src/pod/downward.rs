@@ -130,7 +130,8 @@ mod tests {
 
     #[test]
     fn sizes_are_divided_and_rounded_up() {
-        let desired = desired(json!({"containers": [{"name": "c", "resources": {"limits": {"cpu": "1500m", "memory": "1Gi"}}}]}));
+        let desired =
+            desired(json!({"containers": [{"name": "c", "resources": {"limits": {"cpu": "1500m", "memory": "1Gi"}}}]}));
         let ask = |resource: &str, divisor: Option<&str>| {
             let selector = ResourceFieldSelector {
                 container_name: Some("c".into()),

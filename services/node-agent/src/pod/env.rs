@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, HashMap};
 use bytes::Bytes;
 use k8s_openapi::api::core::v1::{Container, EnvVarSource};
 
-use crate::pod::downward::{self, Facts};
 use crate::placement::{Desired, Inputs};
+use crate::pod::downward::{self, Facts};
 
 /// Why a container cannot be configured; the message of `CreateContainerConfigError`.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -39,11 +39,7 @@ pub fn process(desired: &Desired, container: &Container, facts: &Facts) -> Resul
     Ok(Process { env, command, args })
 }
 
-fn environment(
-    desired: &Desired,
-    container: &Container,
-    facts: &Facts,
-) -> Result<Vec<(String, String)>, ConfigError> {
+fn environment(desired: &Desired, container: &Container, facts: &Facts) -> Result<Vec<(String, String)>, ConfigError> {
     let service: &HashMap<String, String> = &desired.placement.service_env;
     let mut set: BTreeMap<String, String> = env_from(desired, container)?;
     let mut known: HashMap<String, String> = set.clone().into_iter().collect();
@@ -183,25 +179,39 @@ mod tests {
 
     #[test]
     fn environment_is_made_from_all_sources() {
-        check(json!({"name": "c", "env": [{"name": "A", "value": "1"}, {"name": "B", "value": "$(A)-$(SVC)-$(NO)"}]}),
-              Ok(&[("A", "1"), ("B", "1-svc-$(NO)"), ("SVC", "svc")]));
-        check(json!({"name": "c", "envFrom": [{"prefix": "P_", "configMapRef": {"name": "conf"}}]}),
-              Ok(&[("P_key", "value"), ("SVC", "svc")]));
-        check(json!({"name": "c", "env": [{"name": "S", "valueFrom": {"secretKeyRef": {"name": "cred", "key": "pw"}}}]}),
-              Ok(&[("S", "hush"), ("SVC", "svc")]));
-        check(json!({"name": "c", "env": [{"name": "IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}]}),
-              Ok(&[("IP", "10.244.0.9"), ("SVC", "svc")]));
+        check(
+            json!({"name": "c", "env": [{"name": "A", "value": "1"}, {"name": "B", "value": "$(A)-$(SVC)-$(NO)"}]}),
+            Ok(&[("A", "1"), ("B", "1-svc-$(NO)"), ("SVC", "svc")]),
+        );
+        check(
+            json!({"name": "c", "envFrom": [{"prefix": "P_", "configMapRef": {"name": "conf"}}]}),
+            Ok(&[("P_key", "value"), ("SVC", "svc")]),
+        );
+        check(
+            json!({"name": "c", "env": [{"name": "S", "valueFrom": {"secretKeyRef": {"name": "cred", "key": "pw"}}}]}),
+            Ok(&[("S", "hush"), ("SVC", "svc")]),
+        );
+        check(
+            json!({"name": "c", "env": [{"name": "IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}]}),
+            Ok(&[("IP", "10.244.0.9"), ("SVC", "svc")]),
+        );
     }
 
     #[test]
     fn missing_objects_and_keys_are_config_errors_unless_optional() {
-        check(json!({"name": "c", "env": [{"name": "X", "valueFrom": {"configMapKeyRef": {"name": "conf", "key": "no"}}}]}),
-              Err("couldn't find key no in ConfigMap default/conf"));
-        check(json!({"name": "c", "env": [{"name": "X", "valueFrom": {"secretKeyRef": {"name": "no", "key": "no"}}}]}),
-              Err("secret \"no\" not found"));
+        check(
+            json!({"name": "c", "env": [{"name": "X", "valueFrom": {"configMapKeyRef": {"name": "conf", "key": "no"}}}]}),
+            Err("couldn't find key no in ConfigMap default/conf"),
+        );
+        check(
+            json!({"name": "c", "env": [{"name": "X", "valueFrom": {"secretKeyRef": {"name": "no", "key": "no"}}}]}),
+            Err("secret \"no\" not found"),
+        );
         check(json!({"name": "c", "envFrom": [{"configMapRef": {"name": "no"}}]}), Err("configmap \"no\" not found"));
-        check(json!({"name": "c", "env": [{"name": "X", "valueFrom": {"secretKeyRef": {"name": "no", "key": "no", "optional": true}}}]}),
-              Ok(&[("SVC", "svc")]));
+        check(
+            json!({"name": "c", "env": [{"name": "X", "valueFrom": {"secretKeyRef": {"name": "no", "key": "no", "optional": true}}}]}),
+            Ok(&[("SVC", "svc")]),
+        );
     }
 
     #[test]

@@ -30,9 +30,7 @@ pub(super) async fn check(place: &Place, port: u16, service: String, timeout: Du
     let place = place.clone();
     let connector = tower::service_fn(move |_: ::http::Uri| {
         let place = place.clone();
-        async move {
-            http::dial(&place, None, port, timeout).await.map(TokioIo::new).map_err(std::io::Error::other)
-        }
+        async move { http::dial(&place, None, port, timeout).await.map(TokioIo::new).map_err(std::io::Error::other) }
     });
     let endpoint = Endpoint::from_shared(format!("http://{target}")).map_err(|e| e.to_string())?.timeout(timeout);
     let unreachable = || format!("timeout: failed to connect service {target:?} within {}s", timeout.as_secs());

@@ -50,7 +50,12 @@ fn address(place: &Place, host: Option<&str>, port: u16) -> Result<SocketAddr, S
 ///
 /// # Errors
 /// If nobody answers; the text is for the pod's owner.
-pub async fn dial(place: &Place, host: Option<&str>, port: u16, timeout: Duration) -> Result<tokio::net::TcpStream, String> {
+pub async fn dial(
+    place: &Place,
+    host: Option<&str>,
+    port: u16,
+    timeout: Duration,
+) -> Result<tokio::net::TcpStream, String> {
     let address = address(place, host, port)?;
     let dialled = tokio::time::timeout(timeout, netns::connect(place.netns.clone(), address, timeout)).await;
     match dialled {
@@ -93,7 +98,9 @@ pub async fn get(
     };
     match tokio::time::timeout(timeout, exchange).await {
         Ok(result) => result.map_err(|error| format!("Get {url:?}: {error}")),
-        Err(_) => Err(format!("Get {url:?}: context deadline exceeded (Client.Timeout exceeded while awaiting headers)")),
+        Err(_) => {
+            Err(format!("Get {url:?}: context deadline exceeded (Client.Timeout exceeded while awaiting headers)"))
+        }
     }
 }
 

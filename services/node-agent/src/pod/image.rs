@@ -61,7 +61,9 @@ fn split(image: &str) -> (&str, Option<&str>, Option<&str>) {
 pub fn normalize(image: &str) -> Result<String, ImageError> {
     let invalid = || ImageError {
         reason: "InvalidImageName",
-        message: format!("Failed to apply default image tag {image:?}: couldn't parse image name {image:?}: invalid reference format"),
+        message: format!(
+            "Failed to apply default image tag {image:?}: couldn't parse image name {image:?}: invalid reference format"
+        ),
     };
     let (repository, tag, digest) = split(image);
     let (first, rest) = repository.split_once('/').unwrap_or(("", repository));
@@ -75,7 +77,8 @@ pub fn normalize(image: &str) -> Result<String, ImageError> {
     };
     let registry_fine = registry.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b':'));
     let word = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-');
-    let tag_fine = tag.is_none_or(|t| !t.is_empty() && t.len() <= 128 && t.bytes().all(word) && !t.starts_with(['.', '-']));
+    let tag_fine =
+        tag.is_none_or(|t| !t.is_empty() && t.len() <= 128 && t.bytes().all(word) && !t.starts_with(['.', '-']));
     let digest_fine = digest.is_none_or(|d| {
         d.strip_prefix("sha256:").is_some_and(|h| h.len() == 64 && h.bytes().all(|b| b.is_ascii_hexdigit()))
     });

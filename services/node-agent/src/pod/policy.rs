@@ -7,8 +7,20 @@ use crate::pod::volume;
 
 /// Capabilities that may be added. Source: Pod Security Standards, baseline.
 const CAPABILITIES: &[&str] = &[
-    "AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD", "NET_BIND_SERVICE",
-    "NET_RAW", "SETFCAP", "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT",
+    "AUDIT_WRITE",
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "FOWNER",
+    "FSETID",
+    "KILL",
+    "MKNOD",
+    "NET_BIND_SERVICE",
+    "NET_RAW",
+    "SETFCAP",
+    "SETGID",
+    "SETPCAP",
+    "SETUID",
+    "SYS_CHROOT",
 ];
 
 /// Namespaced sysctls that cannot hurt other pods. Source: Kubernetes' safe set.
@@ -28,8 +40,9 @@ const SYSCTLS: &[&str] = &[
 /// The first thing in the pod that is refused here, in words for its owner.
 pub fn refused(desired: &Desired) -> Option<String> {
     let spec = desired.spec();
-    pod_refused(spec)
-        .or_else(|| all_containers(spec).find_map(|c| container_refused(c).map(|why| format!("container {:?}: {why}", c.name))))
+    pod_refused(spec).or_else(|| {
+        all_containers(spec).find_map(|c| container_refused(c).map(|why| format!("container {:?}: {why}", c.name)))
+    })
 }
 
 fn pod_refused(spec: &PodSpec) -> Option<String> {
@@ -94,12 +107,21 @@ mod tests {
     fn what_reaches_the_host_is_refused() {
         check(json!({"containers": [{"name": "c"}]}), None);
         check(json!({"containers": [], "hostNetwork": true}), Some("hostNetwork is not available on virtual nodes"));
-        check(json!({"containers": [], "volumes": [{"name": "v", "hostPath": {"path": "/"}}]}),
-              Some("volume \"v\": hostPath volumes are not available on virtual nodes"));
-        check(json!({"containers": [{"name": "c", "securityContext": {"privileged": true}}]}),
-              Some("container \"c\": privileged is not available on virtual nodes"));
-        check(json!({"containers": [{"name": "c", "securityContext": {"capabilities": {"add": ["SYS_ADMIN"]}}}]}),
-              Some("container \"c\": capability SYS_ADMIN is not available on virtual nodes"));
-        check(json!({"containers": [{"name": "c", "securityContext": {"capabilities": {"add": ["NET_BIND_SERVICE"], "drop": ["ALL"]}}}]}), None);
+        check(
+            json!({"containers": [], "volumes": [{"name": "v", "hostPath": {"path": "/"}}]}),
+            Some("volume \"v\": hostPath volumes are not available on virtual nodes"),
+        );
+        check(
+            json!({"containers": [{"name": "c", "securityContext": {"privileged": true}}]}),
+            Some("container \"c\": privileged is not available on virtual nodes"),
+        );
+        check(
+            json!({"containers": [{"name": "c", "securityContext": {"capabilities": {"add": ["SYS_ADMIN"]}}}]}),
+            Some("container \"c\": capability SYS_ADMIN is not available on virtual nodes"),
+        );
+        check(
+            json!({"containers": [{"name": "c", "securityContext": {"capabilities": {"add": ["NET_BIND_SERVICE"], "drop": ["ALL"]}}}]}),
+            None,
+        );
     }
 }

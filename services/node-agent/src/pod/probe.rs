@@ -56,7 +56,8 @@ impl Counter {
         } else {
             (self.last, self.streak) = (Some(success), 1);
         }
-        let threshold = if success { probe.success_threshold.unwrap_or(1) } else { probe.failure_threshold.unwrap_or(3) };
+        let threshold =
+            if success { probe.success_threshold.unwrap_or(1) } else { probe.failure_threshold.unwrap_or(3) };
         if self.streak < threshold.max(1) || self.settled == Some(success) {
             return None;
         }
@@ -199,9 +200,12 @@ mod tests {
 
     #[test]
     fn thresholds_count_results_in_a_row() {
-        check(1, 3, &[false, false, true, false, false, false, false], &[
-            None, None, Some(true), None, None, Some(false), None,
-        ]);
+        check(
+            1,
+            3,
+            &[false, false, true, false, false, false, false],
+            &[None, None, Some(true), None, None, Some(false), None],
+        );
         check(2, 1, &[true, true, false, true, true], &[None, Some(true), Some(false), None, Some(true)]);
     }
 }

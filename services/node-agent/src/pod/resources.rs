@@ -71,7 +71,9 @@ mod tests {
 
     #[test]
     fn limits_become_quota_shares_and_bytes() {
-        let pod = desired(json!({"containers": [{"name": "c", "resources": {"limits": {"cpu": "500m", "memory": "64Mi"}, "requests": {"cpu": "250m"}}}]}));
+        let pod = desired(
+            json!({"containers": [{"name": "c", "resources": {"limits": {"cpu": "500m", "memory": "64Mi"}, "requests": {"cpu": "250m"}}}]}),
+        );
         let got = container(&pod, &pod.spec().containers[0]);
         assert_eq!((got.cpu_quota, got.cpu_shares, got.memory_limit_in_bytes), (50_000, 256, 64 << 20));
         let none = desired(json!({"containers": [{"name": "c"}]}));

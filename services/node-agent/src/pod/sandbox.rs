@@ -8,7 +8,13 @@ use crate::placement::Desired;
 use crate::pod::resources;
 
 /// Works out the sandbox's configuration.
-pub fn config(desired: &Desired, paths: &Paths, cgroup_parent: &str, host: &v1::DnsConfig, attempt: u32) -> v1::PodSandboxConfig {
+pub fn config(
+    desired: &Desired,
+    paths: &Paths,
+    cgroup_parent: &str,
+    host: &v1::DnsConfig,
+    attempt: u32,
+) -> v1::PodSandboxConfig {
     let placement = &desired.placement;
     let metadata = v1::PodSandboxMetadata {
         name: placement.name.clone(),

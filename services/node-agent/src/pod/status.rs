@@ -69,7 +69,8 @@ fn phase(sources: &Sources<'_>) -> (String, Option<String>, Option<String>) {
         return (ended.phase.clone(), some(&ended.reason), some(&ended.message));
     }
     if desired.removal.is_some() && !running {
-        let all_zero = desired.spec().containers.iter().all(|c| view.current(&c.name).is_some_and(|c| c.exit_code == 0));
+        let all_zero =
+            desired.spec().containers.iter().all(|c| view.current(&c.name).is_some_and(|c| c.exit_code == 0));
         return plain(if all_zero { "Succeeded" } else { "Failed" });
     }
     let lived = |c: &Container| {

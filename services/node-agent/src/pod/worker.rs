@@ -12,11 +12,12 @@ use domain::unix_ms;
 use k8s_openapi::api::core::v1::{ContainerStatus, PodStatus};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, watch};
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::task::{AbortHandle, JoinError, JoinSet};
+use tokio_util::sync::CancellationToken;
 
 use crate::context::Shared;
 use crate::cri::view::{self, PodView, State};
-use crate::placement::Desired;
+use crate::placement::{Desired, Removal};
 use crate::pod::act::{self, Done, Outcome, Subject};
 use crate::pod::backoff::{Backoff, Failure};
 use crate::pod::diff::{self, Action};
@@ -52,6 +53,10 @@ pub struct Worker {
     probes: HashMap<String, AbortHandle>,
     reports: (mpsc::Sender<(String, Report)>, mpsc::Receiver<(String, Report)>),
     actions: JoinSet<Outcome>,
+    /// Stops under way, which a shorter grace may cut short.
+    stops: HashMap<Target, AbortHandle>,
+    going: CancellationToken,
+    removal: Option<Removal>,
     place: Option<(String, Place)>,
     billing: Billing,
 }
@@ -78,6 +83,9 @@ impl Worker {
             // Probes wait while the worker is busy looking; they have nothing better to do.
             reports: mpsc::channel(32),
             actions: JoinSet::new(),
+            stops: HashMap::new(),
+            going: CancellationToken::new(),
+            removal: None,
             place: None,
             billing: Billing::Before,
         }
@@ -100,6 +108,7 @@ impl Worker {
                     }
                 }
             }
+            self.hurry(&desired);
             let view = self.live.view.lock().clone();
             if std::mem::take(&mut fresh) {
                 let ended = self.memory.ended.take();
@@ -154,8 +163,26 @@ impl Worker {
             desired: desired.clone(),
             view: view.clone(),
             place: self.place.as_ref().map(|(_, place)| place.clone()),
+            going: self.going.clone(),
         };
-        self.actions.spawn(self.context.tasks.track_future(act::act(subject, action)));
+        let stop = matches!(action, Action::Stop { .. }).then(|| action.target());
+        let task = self.actions.spawn(self.context.tasks.track_future(act::act(subject, action)));
+        if let Some(target) = stop {
+            self.stops.insert(target, task);
+        }
+    }
+
+    /// When the pod must go (or go faster), ends what would hold that up: pulls, and stops with a longer grace.
+    fn hurry(&mut self, desired: &Desired) {
+        if desired.removal == self.removal {
+            return;
+        }
+        self.removal = desired.removal;
+        self.going.cancel();
+        for (target, stop) in self.stops.drain() {
+            stop.abort();
+            self.memory.busy.remove(&target);
+        }
     }
 
     /// Waits for a reason to look again. `Some(true)`: nothing is left of the pod. `None`: the agent stops.
@@ -172,8 +199,7 @@ impl Worker {
             }
             () = self.wake.notified() => {}
             Some(outcome) = self.actions.join_next(), if !self.actions.is_empty() => {
-                // A panic in an action is a bug; the worker ends with it and the agent's log says where.
-                if self.remember(outcome.expect("actions do not panic")) {
+                if self.joined(outcome) {
                     return Some(true);
                 }
             }
@@ -184,7 +210,7 @@ impl Worker {
             self.take_report(&id, report);
         }
         while let Some(outcome) = self.actions.try_join_next() {
-            if self.remember(outcome.expect("actions do not panic")) {
+            if self.joined(outcome) {
                 return Some(true);
             }
         }
@@ -192,10 +218,21 @@ impl Worker {
     }
 
     /// True when the pod is gone.
+    fn joined(&mut self, outcome: Result<Outcome, JoinError>) -> bool {
+        match outcome {
+            Ok(outcome) => self.remember(outcome),
+            Err(error) if error.is_cancelled() => false,
+            // A bug; the worker ends with it, the agent's log says where, and the next agent takes the pod up.
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        }
+    }
+
+    /// True when the pod is gone.
     fn remember(&mut self, outcome: Outcome) -> bool {
         let Outcome { target, result } = outcome;
         let now_ms = unix_ms();
         self.memory.busy.remove(&target);
+        self.stops.remove(&target);
         match result {
             Ok(Done::Cleaned) => return true,
             Ok(Done::Volumes(generation)) => self.memory.volumes = Volumes::Ready(generation),
@@ -372,7 +409,8 @@ impl Worker {
         let Ok(bytes) = std::fs::read(self.context.paths.status_file(desired.uid())) else { return };
         let Ok(status) = serde_json::from_slice::<PodStatus>(&bytes) else { return };
         if let Some(phase) = status.phase.clone().filter(|p| p == "Failed" || p == "Succeeded") {
-            let (reason, message) = (status.reason.clone().unwrap_or_default(), status.message.clone().unwrap_or_default());
+            let (reason, message) =
+                (status.reason.clone().unwrap_or_default(), status.message.clone().unwrap_or_default());
             self.memory.ended = Some(Ended { phase, reason, message });
             self.billing = Billing::Running;
         }

@@ -24,12 +24,7 @@ impl Sink for Frames<'_> {
 }
 
 /// Sends the log; both of the container's outputs, in their order.
-pub(super) async fn serve(
-    context: &Shared,
-    pod: &Handle,
-    request: &Logs,
-    wire: &mut Wire,
-) -> Result<i32, StreamError> {
+pub(super) async fn serve(context: &Shared, pod: &Handle, request: &Logs, wire: &mut Wire) -> Result<i32, StreamError> {
     let name = container_name(pod, &request.container)?;
     let desired = pod.desired();
     let placement = &desired.placement;

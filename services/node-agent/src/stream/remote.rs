@@ -19,8 +19,7 @@ pub(super) async fn exec(context: &Shared, pod: &Handle, request: Exec, wire: &m
     }
     // A terminal has one output.
     let stderr = request.stderr && !request.tty;
-    let options =
-        RemoteCommandOptions { stdin: request.stdin, stdout: request.stdout, stderr, tty: request.tty };
+    let options = RemoteCommandOptions { stdin: request.stdin, stdout: request.stdout, stderr, tty: request.tty };
     let url = context.cri.exec(v1::ExecRequest {
         container_id: container.id,
         cmd: request.command,
@@ -42,8 +41,7 @@ pub(super) async fn attach(
 ) -> Result<i32, StreamError> {
     let container = running(pod, &request.container)?;
     let stderr = request.stderr && !request.tty;
-    let options =
-        RemoteCommandOptions { stdin: request.stdin, stdout: request.stdout, stderr, tty: request.tty };
+    let options = RemoteCommandOptions { stdin: request.stdin, stdout: request.stdout, stderr, tty: request.tty };
     let url = context.cri.attach(v1::AttachRequest {
         container_id: container.id,
         stdin: request.stdin,

@@ -45,7 +45,10 @@ impl Agents for Control {
     type SessionStream = Answer<ControlMessage>;
     type DataStream = Answer<StreamFrame>;
 
-    async fn session(&self, request: Request<Streaming<AgentMessage>>) -> Result<Response<Self::SessionStream>, Status> {
+    async fn session(
+        &self,
+        request: Request<Streaming<AgentMessage>>,
+    ) -> Result<Response<Self::SessionStream>, Status> {
         assert_eq!(runtime::tls::grpc_peer(&request).as_deref(), Some("host:h1"));
         let mut messages = request.into_inner();
         let (say, said) = mpsc::channel(64);
@@ -183,7 +186,8 @@ impl Control {
         match tokio::time::timeout(Duration::from_secs(30), waiting).await {
             Ok(value) => value,
             Err(_) => {
-                let last = self.inner.statuses.lock().get(uid).map(|s| String::from_utf8_lossy(&s.pod_status).into_owned());
+                let last =
+                    self.inner.statuses.lock().get(uid).map(|s| String::from_utf8_lossy(&s.pod_status).into_owned());
                 panic!("pod {uid} is never {what}; last: {last:?}; events: {:#?}", self.events(uid));
             }
         }

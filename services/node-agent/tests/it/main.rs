@@ -14,12 +14,16 @@ use world::{World, all_logs, condition};
 async fn a_pod_runs_is_read_survives_the_agent_and_goes() {
     let mut world = World::new().await;
     let begun = Instant::now();
-    let script = "echo started; echo key=$KEY pw=$PW ip=$IP; trap 'echo bye; exit 0' TERM; while true; do sleep 0.1; done";
+    let script =
+        "echo started; echo key=$KEY pw=$PW ip=$IP; trap 'echo bye; exit 0' TERM; while true; do sleep 0.1; done";
     let uid = world
-        .place("web", json!({"containers": [{"name": "web", "command": ["sh", "-c", script], "env": [
+        .place(
+            "web",
+            json!({"containers": [{"name": "web", "command": ["sh", "-c", script], "env": [
             {"name": "KEY", "valueFrom": {"configMapKeyRef": {"name": "conf", "key": "key"}}},
             {"name": "PW", "valueFrom": {"secretKeyRef": {"name": "cred", "key": "pw"}}},
-            {"name": "IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}]}]}))
+            {"name": "IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}]}]}),
+        )
         .await;
     let status = world.ready(&uid).await;
     eprintln!("create to ready: {:?}", begun.elapsed());
@@ -95,15 +99,30 @@ async fn failures_are_said_and_tried_again() {
     let no_image = world.place("noimage", json!({"containers": [{"name": "c", "image": "127.0.0.1:9/none:1"}]})).await;
     let bad_name = world.place("badname", json!({"containers": [{"name": "c", "image": "Bad Name"}]})).await;
     let no_key = world.place("nokey", json!({"containers": [{"name": "c", "env": [{"name": "X", "valueFrom": {"secretKeyRef": {"name": "none", "key": "k"}}}]}]})).await;
-    let bad_command = world.place("badcommand", json!({"restartPolicy": "Never", "containers": [{"name": "c", "command": ["/nothing"]}]})).await;
-    let host_path = world.place("hostpath", json!({"containers": [{"name": "c"}], "volumes": [{"name": "v", "hostPath": {"path": "/"}}]})).await;
-    let reason = |s: &serde_json::Value| s["containerStatuses"][0]["state"]["waiting"]["reason"].as_str().unwrap_or("").to_owned();
+    let bad_command = world
+        .place("badcommand", json!({"restartPolicy": "Never", "containers": [{"name": "c", "command": ["/nothing"]}]}))
+        .await;
+    let host_path = world
+        .place(
+            "hostpath",
+            json!({"containers": [{"name": "c"}], "volumes": [{"name": "v", "hostPath": {"path": "/"}}]}),
+        )
+        .await;
+    let reason = |s: &serde_json::Value| {
+        s["containerStatuses"][0]["state"]["waiting"]["reason"].as_str().unwrap_or("").to_owned()
+    };
 
     let status = world.control.until(&crash, "in back-off", |s, _| reason(s) == "CrashLoopBackOff").await;
     let last = &status["containerStatuses"][0]["lastState"]["terminated"];
-    assert_eq!((&last["exitCode"], &last["reason"], &last["message"]), (&json!(7), &json!("Error"), &json!("last words\n")));
+    assert_eq!(
+        (&last["exitCode"], &last["reason"], &last["message"]),
+        (&json!(7), &json!("Error"), &json!("last words\n"))
+    );
     assert_eq!(status["phase"], "Running");
-    let status = world.control.until(&crash, "restarted", |s, _| s["containerStatuses"][0]["restartCount"].as_i64() >= Some(1)).await;
+    let status = world
+        .control
+        .until(&crash, "restarted", |s, _| s["containerStatuses"][0]["restartCount"].as_i64() >= Some(1))
+        .await;
     assert_eq!(status["containerStatuses"][0]["name"], "c");
     world.control.until(&no_image, "ErrImagePull", |s, _| reason(s) == "ErrImagePull").await;
     world.control.until(&no_image, "ImagePullBackOff", |s, _| reason(s) == "ImagePullBackOff").await;
@@ -114,7 +133,13 @@ async fn failures_are_said_and_tried_again() {
     assert_eq!(status["containerStatuses"][0]["state"]["terminated"]["exitCode"], 128);
     let status = world.phase(&host_path, "Failed").await;
     assert_eq!(status["message"], "volume \"v\": hostPath volumes are not available on virtual nodes");
-    assert!(world.control.events(&crash).iter().any(|e| e.starts_with("BackOff: Back-off restarting failed container c in pod crash_default")));
+    assert!(
+        world
+            .control
+            .events(&crash)
+            .iter()
+            .any(|e| e.starts_with("BackOff: Back-off restarting failed container c in pod crash_default"))
+    );
     for uid in [crash, no_image, bad_name, no_key, bad_command, host_path] {
         world.remove(&uid, 0).await;
     }
@@ -146,7 +171,9 @@ async fn probes_decide_on_readiness_and_restarts() {
     world.exec(&web, "touch /sick").await;
     let status = world.control.until(&web, "restarted", |s, _| s["containerStatuses"][0]["restartCount"] == 1).await;
     assert_eq!(status["phase"], "Running");
-    assert!(world.control.events(&web).iter().any(|e| e == "Killing: Container c failed liveness probe, will be restarted"));
+    assert!(
+        world.control.events(&web).iter().any(|e| e == "Killing: Container c failed liveness probe, will be restarted")
+    );
     world.remove(&web, 1).await;
     world.end().await;
 }

@@ -38,8 +38,14 @@ impl World {
              containerd_socket = {}\nstate_dir = {}\nops_listen = \"127.0.0.1:0\"\ncgroup_root = \"/hako-{}\"\n\
              [identity]\nca = {:?}\ncertificate = {:?}\nkey = {:?}\n\
              [network]\ncni_socket = {}\nunderlay_address = \"172.30.0.11\"\nnamespace = \"/run/netns/{}\"\n",
-            path("containerd.sock"), path("agent"), containerd.netns,
-            ids[1].ca, ids[1].certificate, ids[1].key, path("cni.sock"), containerd.netns,
+            path("containerd.sock"),
+            path("agent"),
+            containerd.netns,
+            ids[1].ca,
+            ids[1].certificate,
+            ids[1].key,
+            path("cni.sock"),
+            containerd.netns,
         );
         let next_address = AtomicU32::new(10);
         let mut world = Self { control, config, agent: None, placements: HashMap::new(), next_address, containerd };
@@ -86,7 +92,12 @@ impl World {
         self.place_with(name, spec, |_| {}).await
     }
 
-    pub(crate) async fn place_with(&mut self, name: &str, mut spec: Value, change: impl FnOnce(&mut Placement)) -> String {
+    pub(crate) async fn place_with(
+        &mut self,
+        name: &str,
+        mut spec: Value,
+        change: impl FnOnce(&mut Placement),
+    ) -> String {
         for list in ["containers", "initContainers"] {
             for container in spec[list].as_array_mut().into_iter().flatten() {
                 if container["image"].is_null() {

@@ -53,12 +53,7 @@ fn is_initialized(sources: &Sources<'_>, phase: &str, init: &[ContainerStatus]) 
     Judged::fails("Initialized", "ContainersNotInitialized", message)
 }
 
-fn containers_ready(
-    sources: &Sources<'_>,
-    phase: &str,
-    init: &[ContainerStatus],
-    main: &[ContainerStatus],
-) -> Judged {
+fn containers_ready(sources: &Sources<'_>, phase: &str, init: &[ContainerStatus], main: &[ContainerStatus]) -> Judged {
     const KIND: &str = "ContainersReady";
     match phase {
         "Succeeded" => return Judged::fails(KIND, "PodCompleted", String::new()),
@@ -66,9 +61,8 @@ fn containers_ready(
         _ => {}
     }
     let spec = sources.desired.spec();
-    let sidecar = |s: &&ContainerStatus| {
-        spec.init_containers.iter().flatten().any(|c| c.name == s.name && is_sidecar(c))
-    };
+    let sidecar =
+        |s: &&ContainerStatus| spec.init_containers.iter().flatten().any(|c| c.name == s.name && is_sidecar(c));
     let waiting: Vec<&str> =
         init.iter().filter(sidecar).chain(main).filter(|c| !c.ready).map(|c| c.name.as_str()).collect();
     if waiting.is_empty() {
@@ -89,7 +83,10 @@ fn ready(sources: &Sources<'_>, phase: &str, containers: &Judged) -> Judged {
         match given.into_iter().flatten().find(|c| &c.type_ == kind) {
             Some(condition) if condition.status == "True" => {}
             Some(condition) => {
-                closed.push(format!("the status of pod readiness gate {kind:?} is not \"True\", but {}", condition.status));
+                closed.push(format!(
+                    "the status of pod readiness gate {kind:?} is not \"True\", but {}",
+                    condition.status
+                ));
             }
             None => closed.push(format!("corresponding condition of pod readiness gate {kind:?} does not exist.")),
         }

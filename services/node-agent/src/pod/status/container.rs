@@ -18,9 +18,7 @@ pub(super) fn status(sources: &Sources<'_>, container: &Container, is_init: bool
     let health = current.and_then(|c| memory.health.get(&c.id));
     let running = state.running.is_some();
     let started = running && health.is_some_and(|h| h.started);
-    let done = is_init
-        && !is_sidecar(container)
-        && state.terminated.as_ref().is_some_and(|t| t.exit_code == 0);
+    let done = is_init && !is_sidecar(container) && state.terminated.as_ref().is_some_and(|t| t.exit_code == 0);
     ContainerStatus {
         container_id: current.map(|c| format!("containerd://{}", c.id)),
         image: current.map_or_else(|| container.image.clone().unwrap_or_default(), |c| c.image.clone()),

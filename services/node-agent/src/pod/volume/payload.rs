@@ -96,7 +96,11 @@ impl Wish<'_> {
         mode: i32,
     ) -> Result<Files, String> {
         let Some(data) = data else {
-            return if self.optional { Ok(Files::new()) } else { Err(format!("{} {:?} not found", self.kind, self.name)) };
+            return if self.optional {
+                Ok(Files::new())
+            } else {
+                Err(format!("{} {:?} not found", self.kind, self.name))
+            };
         };
         let Some(items) = items.filter(|i| !i.is_empty()) else {
             let all = data.iter().map(|(key, value)| Ok((checked(key)?, file(value, mode))));
@@ -179,25 +183,37 @@ mod tests {
     #[test]
     fn files_come_from_the_named_objects() {
         check(json!({"name": "v", "configMap": {"name": "conf"}}), Ok(&[("key", "value", 0o644)]));
-        check(json!({"name": "v", "configMap": {"name": "conf", "defaultMode": 256, "items": [{"key": "key", "path": "a/b"}]}}),
-              Ok(&[("a/b", "value", 0o400)]));
-        check(json!({"name": "v", "secret": {"secretName": "cred", "items": [{"key": "pw", "path": "p", "mode": 288}]}}),
-              Ok(&[("p", "hush", 0o440)]));
-        check(json!({"name": "v", "downwardAPI": {"items": [{"path": "l", "fieldRef": {"fieldPath": "metadata.labels"}}]}}),
-              Ok(&[("l", "app=\"web\"", 0o644)]));
-        check(json!({"name": "tok", "projected": {"sources": [
+        check(
+            json!({"name": "v", "configMap": {"name": "conf", "defaultMode": 256, "items": [{"key": "key", "path": "a/b"}]}}),
+            Ok(&[("a/b", "value", 0o400)]),
+        );
+        check(
+            json!({"name": "v", "secret": {"secretName": "cred", "items": [{"key": "pw", "path": "p", "mode": 288}]}}),
+            Ok(&[("p", "hush", 0o440)]),
+        );
+        check(
+            json!({"name": "v", "downwardAPI": {"items": [{"path": "l", "fieldRef": {"fieldPath": "metadata.labels"}}]}}),
+            Ok(&[("l", "app=\"web\"", 0o644)]),
+        );
+        check(
+            json!({"name": "tok", "projected": {"sources": [
                 {"serviceAccountToken": {"path": "token"}}, {"configMap": {"name": "conf"}},
                 {"downwardAPI": {"items": [{"path": "ns", "fieldRef": {"fieldPath": "metadata.namespace"}}]}}]}}),
-              Ok(&[("key", "value", 0o644), ("ns", "default", 0o644), ("token", "jwt", 0o644)]));
+            Ok(&[("key", "value", 0o644), ("ns", "default", 0o644), ("token", "jwt", 0o644)]),
+        );
     }
 
     #[test]
     fn what_is_missing_is_said_unless_optional() {
         check(json!({"name": "v", "configMap": {"name": "no"}}), Err("configmap \"no\" not found"));
         check(json!({"name": "v", "configMap": {"name": "no", "optional": true}}), Ok(&[]));
-        check(json!({"name": "v", "secret": {"secretName": "cred", "items": [{"key": "no", "path": "p"}]}}),
-              Err("secret references non-existent secret key: no"));
-        check(json!({"name": "v", "configMap": {"name": "conf", "items": [{"key": "key", "path": "../x"}]}}),
-              Err("invalid path \"../x\""));
+        check(
+            json!({"name": "v", "secret": {"secretName": "cred", "items": [{"key": "no", "path": "p"}]}}),
+            Err("secret references non-existent secret key: no"),
+        );
+        check(
+            json!({"name": "v", "configMap": {"name": "conf", "items": [{"key": "key", "path": "../x"}]}}),
+            Err("invalid path \"../x\""),
+        );
     }
 }

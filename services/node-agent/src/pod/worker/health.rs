@@ -46,15 +46,16 @@ impl Worker {
         let Some(container) = desired.container(name) else { return };
         let needs_place = [&container.startup_probe, &container.liveness_probe, &container.readiness_probe];
         let probed = needs_place.iter().any(|p| p.is_some());
-        let Some((_, place)) = self.place.clone().filter(|_| probed).or_else(|| {
-            (!probed).then(|| (String::new(), probe_nowhere()))
-        }) else {
+        let Some((_, place)) =
+            self.place.clone().filter(|_| probed).or_else(|| (!probed).then(|| (String::new(), probe_nowhere())))
+        else {
             return;
         };
         // An agent that restarts does not take ready pods out of their Services.
         let known = self.status.init_container_statuses.iter().flatten();
         let known = known.chain(self.status.container_statuses.iter().flatten());
-        let before = known.into_iter().find(|s| s.container_id.as_deref() == Some(&format!("containerd://{}", seen.id)));
+        let before =
+            known.into_iter().find(|s| s.container_id.as_deref() == Some(&format!("containerd://{}", seen.id)));
         let started = container.startup_probe.is_none() || before.is_some_and(|s| s.started == Some(true));
         let ready = container.readiness_probe.is_none() || before.is_some_and(|s| s.ready);
         self.memory.health.insert(seen.id.clone(), Health { started, ready, unhealthy: None });
