@@ -3,14 +3,14 @@
 pub mod grpc;
 pub mod store;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use domain::HostId;
 use parking_lot::Mutex;
 use postgres::PgPool;
 use proto::billing::{Closure, Interval};
 
-use store::StoreError;
+use store::{ResourceRow, StoreError};
 
 /// Hosts' pods whose row is remembered; one more starts over. A fleet of 1,000 hosts with 100 pods each fits.
 const KNOWN_LIMIT: usize = 200_000;
@@ -27,7 +27,29 @@ const TEXT_LIMIT: usize = 512;
 pub struct Ledger {
     pool: PgPool,
     /// Row ids of (resource uid, source). Rows are never deleted, so this is never wrong.
-    known: Mutex<HashMap<(String, String), i64>>,
+    known: Mutex<Known>,
+}
+
+/// Row ids by resource uid and source.
+#[derive(Debug, Default)]
+struct Known {
+    by_uid: HashMap<String, Vec<(String, i64)>>,
+    rows: usize,
+}
+
+impl Known {
+    fn get(&self, interval: &Interval) -> Option<i64> {
+        let sources = self.by_uid.get(&interval.resource_uid)?;
+        sources.iter().find(|(source, _)| *source == interval.source).map(|(_, id)| *id)
+    }
+
+    fn add(&mut self, ((uid, source), id): ResourceRow) {
+        let sources = self.by_uid.entry(uid).or_default();
+        if sources.iter().all(|(known, _)| *known != source) {
+            sources.push((source, id));
+            self.rows += 1;
+        }
+    }
 }
 
 /// Who writes.
@@ -109,22 +131,21 @@ impl Ledger {
     async fn resource_ids(&self, intervals: &[Interval]) -> Result<Vec<i64>, StoreError> {
         let unknown: Vec<&Interval> = {
             let known = self.known.lock();
-            let mut seen = std::collections::HashSet::new();
-            let is_new = |i: &&Interval| !known.contains_key(&key(i)) && seen.insert(key(i));
-            intervals.iter().filter(is_new).collect()
+            let mut seen: HashSet<(&str, &str)> = HashSet::new();
+            let new = intervals.iter().filter(|interval| known.get(interval).is_none());
+            new.filter(|interval| seen.insert((&interval.resource_uid, &interval.source))).collect()
         };
         if !unknown.is_empty() {
             let rows = store::ensure_resources(&self.pool, &unknown).await?;
             let mut known = self.known.lock();
-            if known.len() + rows.len() > KNOWN_LIMIT {
-                known.clear();
+            if known.rows + rows.len() > KNOWN_LIMIT {
+                *known = Known::default();
             }
-            known.extend(rows);
+            rows.into_iter().for_each(|row| known.add(row));
         }
         let known = self.known.lock();
-        // Absent only if another call has emptied the memory just now.
-        let ids: Option<Vec<i64>> = intervals.iter().map(|interval| known.get(&key(interval)).copied()).collect();
-        ids.ok_or(StoreError::Busy)
+        // Absent only if the memory was emptied just now, by another call or by this one.
+        intervals.iter().map(|interval| known.get(interval).ok_or(StoreError::Busy)).collect()
     }
 
     /// A host that reports the same sequence number with other times has lost its journal: that is for an operator.
@@ -142,10 +163,6 @@ impl Ledger {
             Err(error) => tracing::warn!("could not compare repeated intervals: {error}"),
         }
     }
-}
-
-fn key(interval: &Interval) -> (String, String) {
-    (interval.resource_uid.clone(), interval.source.clone())
 }
 
 fn check_writer(writer: &Writer, source: &str) -> Result<(), LedgerError> {

@@ -116,7 +116,9 @@ impl Journal {
             refused: options.dir.join("refused.jsonl"),
         };
         let journal = Self { inner: Arc::new(inner) };
-        tokio::spawn(journal.clone().work(shipper, limits.cut_every, stop));
+        let last_cut = CancellationToken::new();
+        tokio::spawn(journal.clone().cut_until(limits.cut_every, stop, last_cut.clone()));
+        tokio::spawn(journal.clone().ship_until(shipper, last_cut));
         Ok(journal)
     }
 
@@ -207,33 +209,37 @@ impl Journal {
         }
     }
 
-    async fn work(self, mut shipper: Shipper, cut_every: Duration, stop: CancellationToken) {
+    /// Cuts until `stop`, and a last time then. Apart from sending: a billing that hangs must not stretch intervals.
+    async fn cut_until(self, cut_every: Duration, stop: CancellationToken, cut: CancellationToken) {
         let mut ticks = tokio::time::interval(cut_every);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        // When to try again after a failure; sending waits for that whatever the news.
-        let mut retry: Option<tokio::time::Instant> = None;
         loop {
-            let pause = async move {
-                match retry {
-                    Some(at) => tokio::time::sleep_until(at).await,
-                    None => std::future::pending().await,
-                }
-            };
             tokio::select! {
                 () = stop.cancelled() => break,
                 _ = ticks.tick() => self.cut().await,
-                () = self.inner.news.notified() => {}
-                () = pause => retry = None,
             }
-            if retry.is_none() {
-                let sent = tokio::select! {
-                    sent = shipper.ship(&self) => sent,
-                    () = stop.cancelled() => break,
-                };
-                retry = sent.map(|pause| tokio::time::Instant::now() + pause);
-            }
+            self.inner.news.notify_one();
         }
         self.cut().await;
+        cut.cancel();
+    }
+
+    /// Sends what waits until the last cut was made, and that too if billing takes it at once.
+    async fn ship_until(self, mut shipper: Shipper, cut: CancellationToken) {
+        loop {
+            let sent = tokio::select! {
+                () = cut.cancelled() => break,
+                sent = shipper.ship(&self) => sent,
+            };
+            // After a failure the pause holds whatever the news.
+            tokio::select! {
+                () = cut.cancelled() => break,
+                () = async { match sent {
+                    Some(pause) => tokio::time::sleep(pause).await,
+                    None => self.inner.news.notified().await,
+                } } => {}
+            }
+        }
         // Not sent in time: the next agent does it.
         let _ = tokio::time::timeout(FAREWELL, shipper.ship(&self)).await;
     }

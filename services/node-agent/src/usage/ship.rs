@@ -24,6 +24,8 @@ pub(crate) struct Shipper {
     client: LedgerClient<Channel>,
     host_id: String,
     pause: Duration,
+    /// Intervals in the next request.
+    limit: usize,
 }
 
 impl Shipper {
@@ -36,21 +38,27 @@ impl Shipper {
             .tls_config(options.identity.tonic_client("billing")?)
             .context("can't set up TLS towards billing")?;
         let client = LedgerClient::new(endpoint.connect_lazy());
-        Ok(Self { client, host_id: options.host_id.clone(), pause: BACKOFF.0 })
+        Ok(Self { client, host_id: options.host_id.clone(), pause: BACKOFF.0, limit: BATCH })
     }
 
     /// Sends until nothing waits. After a failure gives the time after which to try again.
+    ///
+    /// One interval that billing refuses must not hold up all others: a refused batch is sent in halves, until the one
+    /// is alone; it is set aside then, for a person to look at.
     pub(crate) async fn ship(&mut self, journal: &Journal) -> Option<Duration> {
         loop {
-            let batch = journal.pending(BATCH);
-            if batch.is_empty() {
-                return None;
-            }
-            let sent = self.send(&batch).await;
-            match sent {
-                Ok(()) => {}
+            let batch = journal.pending(self.limit);
+            let [first, ..] = batch.as_slice() else { return None };
+            match self.send(&batch).await {
+                Ok(()) => self.limit = (self.limit * 2).min(BATCH),
+                Err(status) if status.code() == Code::InvalidArgument && batch.len() > 1 => {
+                    self.limit = batch.len() / 2;
+                    continue;
+                }
                 Err(status) if status.code() == Code::InvalidArgument => {
-                    self.send_each(journal, &batch).await?;
+                    let uid = &first.uid;
+                    tracing::error!(pod.uid = %uid, "billing refuses interval {first:?}: {}", status.message());
+                    journal.set_aside(first).await;
                 }
                 Err(status) => return Some(self.fail(&status, journal)),
             }
@@ -64,25 +72,6 @@ impl Shipper {
     async fn send(&mut self, batch: &[Interval]) -> Result<(), tonic::Status> {
         let intervals = batch.iter().map(|interval| message(&self.host_id, interval)).collect();
         self.client.record(RecordRequest { intervals }).await.map(|_| ())
-    }
-
-    /// One interval that billing refuses must not hold up all others: it is set aside, for a person to look at.
-    async fn send_each(&mut self, journal: &Journal, batch: &[Interval]) -> Option<()> {
-        for interval in batch {
-            match self.send(std::slice::from_ref(interval)).await {
-                Ok(()) => {}
-                Err(status) if status.code() == Code::InvalidArgument => {
-                    let uid = &interval.uid;
-                    tracing::error!(pod.uid = %uid, "billing refuses interval {interval:?}: {}", status.message());
-                    journal.set_aside(interval).await;
-                }
-                Err(status) => {
-                    self.fail(&status, journal);
-                    return None;
-                }
-            }
-        }
-        Some(())
     }
 
     fn fail(&mut self, status: &tonic::Status, journal: &Journal) -> Duration {
