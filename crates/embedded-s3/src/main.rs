@@ -51,8 +51,10 @@ async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> {
     let service = builder.build();
 
     let ops = TcpListener::bind(config.ops_listen).await?;
-    let ops = tokio::spawn(runtime::ops::serve(ops, runtime::Health::new(), runtime::metrics::registry(), stop.clone()));
-    let listener = TcpListener::bind(config.listen).await.with_context(|| format!("can't listen on {}", config.listen))?;
+    let ops =
+        tokio::spawn(runtime::ops::serve(ops, runtime::Health::new(), runtime::metrics::registry(), stop.clone()));
+    let listener =
+        TcpListener::bind(config.listen).await.with_context(|| format!("can't listen on {}", config.listen))?;
     tracing::info!(address = %config.listen, "serving {} on {}", config.directory.display(), config.listen);
     loop {
         let (stream, peer) = tokio::select! {

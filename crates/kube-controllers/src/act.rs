@@ -186,7 +186,11 @@ async fn create_one(world: &World, cluster: &Cluster, creation: Creation) -> Res
         }
         // Somebody was first; or the namespace ends, and its controller with it.
         Err(status) if status.code() == 409 || is_ending(cluster, &namespace) => {
-            if is_ending(cluster, &namespace) { Ok(Ok(())) } else { Err(Fault::Overtaken) }
+            if is_ending(cluster, &namespace) {
+                Ok(Ok(()))
+            } else {
+                Err(Fault::Overtaken)
+            }
         }
         Err(status) if status.code() >= 500 => Err(Fault::Refused(status.message().to_owned())),
         Err(status) => {

@@ -1,8 +1,8 @@
 //! EndpointSlices and Endpoints: the addresses behind a Service's selector.
 //! Source of the rules: kubernetes/pkg/controller/{endpoint,endpointslice}, k8s.io/endpointslice.
 
-pub(crate) mod drive;
 mod address;
+pub(crate) mod drive;
 mod legacy;
 mod slice;
 #[cfg(test)]

@@ -108,9 +108,7 @@ pub(crate) async fn write_all(
             // Nothing wakes a sleeping cluster just to tell a story.
             let Some((cluster, _)) = world.cluster(&id) else { continue };
             let now = world.now();
-            let written = cluster.write(move |txn| {
-                notes.iter().try_for_each(|(name, note)| put(txn, name, note, now))
-            });
+            let written = cluster.write(move |txn| notes.iter().try_for_each(|(name, note)| put(txn, name, note, now)));
             if let Err(error) = written.await {
                 log(&id, &error);
             }

@@ -123,10 +123,15 @@ fn ending_status(observed: &Observed, now: Timestamp) -> k8s_openapi::api::core:
         }
     }
     let list = |of: &BTreeMap<&str, usize>, word: &str| {
-        of.iter().map(|(name, count)| format!("{name} {word} {count} resource instances")).collect::<Vec<_>>().join(", ")
+        of.iter()
+            .map(|(name, count)| format!("{name} {word} {count} resource instances"))
+            .collect::<Vec<_>>()
+            .join(", ")
     };
-    let resources: BTreeMap<String, usize> =
-        by_resource.iter().map(|(name, count)| (if name.contains('.') { (*name).to_owned() } else { format!("{name}.") }, *count)).collect();
+    let resources: BTreeMap<String, usize> = by_resource
+        .iter()
+        .map(|(name, count)| (if name.contains('.') { (*name).to_owned() } else { format!("{name}.") }, *count))
+        .collect();
     let resources = resources.iter().map(|(name, count)| (name.as_str(), *count)).collect();
     let remaining = format!("Some resources are remaining: {}", list(&resources, "has"));
     let finalizers = if by_finalizer.is_empty() {
@@ -136,9 +141,24 @@ fn ending_status(observed: &Observed, now: Timestamp) -> k8s_openapi::api::core:
         ("True", "SomeFinalizersRemain", format!("Some content in the namespace has finalizers remaining: {text}"))
     };
     let conditions = [
-        ("NamespaceDeletionDiscoveryFailure", "False", "ResourcesDiscovered", "All resources successfully discovered".to_owned()),
-        ("NamespaceDeletionGroupVersionParsingFailure", "False", "ParsedGroupVersions", "All legacy kube types successfully parsed".to_owned()),
-        ("NamespaceDeletionContentFailure", "False", "ContentDeleted", "All content successfully deleted, may be waiting on finalization".to_owned()),
+        (
+            "NamespaceDeletionDiscoveryFailure",
+            "False",
+            "ResourcesDiscovered",
+            "All resources successfully discovered".to_owned(),
+        ),
+        (
+            "NamespaceDeletionGroupVersionParsingFailure",
+            "False",
+            "ParsedGroupVersions",
+            "All legacy kube types successfully parsed".to_owned(),
+        ),
+        (
+            "NamespaceDeletionContentFailure",
+            "False",
+            "ContentDeleted",
+            "All content successfully deleted, may be waiting on finalization".to_owned(),
+        ),
         ("NamespaceContentRemaining", "True", "SomeResourcesRemain", remaining),
         ("NamespaceFinalizersRemaining", finalizers.0, finalizers.1, finalizers.2),
     ];
@@ -148,7 +168,14 @@ fn ending_status(observed: &Observed, now: Timestamp) -> k8s_openapi::api::core:
     status
 }
 
-fn set(all: &mut Option<Vec<NamespaceCondition>>, kind: &str, value: &str, reason: &str, message: String, now: Timestamp) {
+fn set(
+    all: &mut Option<Vec<NamespaceCondition>>,
+    kind: &str,
+    value: &str,
+    reason: &str,
+    message: String,
+    now: Timestamp,
+) {
     let all = all.get_or_insert_default();
     let new = NamespaceCondition {
         type_: kind.into(),

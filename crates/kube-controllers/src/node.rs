@@ -88,7 +88,10 @@ fn due(seen: &Seen, after: Duration) -> Timestamp {
 #[must_use]
 pub fn ready_status(node: &Node) -> &str {
     let conditions = node.status.iter().flat_map(|status| status.conditions.iter().flatten());
-    conditions.clone().find(|condition| condition.type_ == "Ready").map_or("Unknown", |condition| condition.status.as_str())
+    conditions
+        .clone()
+        .find(|condition| condition.type_ == "Ready")
+        .map_or("Unknown", |condition| condition.status.as_str())
 }
 
 fn look_at(seen: &Seen, patience: &Patience, all_lost: bool, now: Timestamp, plan: &mut Plan) {

@@ -120,8 +120,7 @@ fn create(observed: &Observed) -> Action {
             metadata[inherited] = value.clone();
         }
     }
-    let object =
-        json!({ "apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": observed.template["spec"] });
+    let object = json!({ "apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": observed.template["spec"] });
     Action::Create {
         resource: PODS,
         namespace: view::namespace(&set.metadata).to_owned(),

@@ -5,8 +5,8 @@ use crate::key::Key;
 use crate::world::{Memory, World};
 use crate::{Config, act::Fault, metrics::Metrics, table};
 use domain::{Clock, ClusterId};
-use kube_store::{Cluster, Event, Signal, Stores};
 use kube_api::ApiState;
+use kube_store::{Cluster, Event, Signal, Stores};
 use reconcile::{Next, Queue, Reconcile};
 use std::sync::Arc;
 use tokio::sync::broadcast::{Receiver, error::RecvError};
@@ -22,7 +22,8 @@ pub async fn run(api: Arc<ApiState>, stop: CancellationToken) {
 /// As [`run`], with the knobs given.
 pub async fn run_with(stores: Arc<Stores>, config: Config, clock: Arc<dyn Clock>, stop: CancellationToken) {
     let queue = Queue::default();
-    let pool = reconcile::Config { workers: config.workers, resync: Some(config.resync), ..reconcile::Config::default() };
+    let pool =
+        reconcile::Config { workers: config.workers, resync: Some(config.resync), ..reconcile::Config::default() };
     // Before the first look: what happens in between is then seen in one or both.
     let signals = stores.subscribe();
     let (recorder, notes) = Recorder::new();

@@ -1,8 +1,8 @@
 //! The pod scheduler of a cluster: a node for each pending pod, by Kubernetes' rules.
 //! Source of the rules and texts: kubernetes/pkg/scheduler/framework/plugins.
 
-pub(crate) mod drive;
 mod affinity;
+pub(crate) mod drive;
 mod filter;
 mod resources;
 mod score;

@@ -94,7 +94,10 @@ mod tests {
         check(json!({"matchExpressions": [{"key": "x", "operator": "In", "values": ["a"]}]}), false);
         check(json!({"matchExpressions": [{"key": "x", "operator": "NotIn", "values": ["a"]}]}), true);
         check(json!({"matchExpressions": [{"key": "app", "operator": "DoesNotExist"}]}), false);
-        check(json!({"matchExpressions": [{"key": "app", "operator": "Exists"}, {"key": "x", "operator": "Exists"}]}), false);
+        check(
+            json!({"matchExpressions": [{"key": "app", "operator": "Exists"}, {"key": "x", "operator": "Exists"}]}),
+            false,
+        );
     }
 
     #[track_caller]
@@ -107,7 +110,10 @@ mod tests {
     fn node_terms_look_at_labels_and_at_the_name() {
         check_node(json!({}), false);
         check_node(json!({"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["node-1"]}]}), true);
-        check_node(json!({"matchFields": [{"key": "metadata.name", "operator": "NotIn", "values": ["node-1"]}]}), false);
+        check_node(
+            json!({"matchFields": [{"key": "metadata.name", "operator": "NotIn", "values": ["node-1"]}]}),
+            false,
+        );
         check_node(json!({"matchExpressions": [{"key": "n", "operator": "Gt", "values": ["4"]}]}), true);
         check_node(json!({"matchExpressions": [{"key": "n", "operator": "Lt", "values": ["5"]}]}), false);
         check_node(json!({"matchExpressions": [{"key": "app", "operator": "Gt", "values": ["5"]}]}), false);

@@ -87,7 +87,9 @@ impl<T: DeserializeOwned> Parsed<T> {
 pub(crate) fn parse<T: DeserializeOwned>(object: &Object) -> Option<T> {
     object
         .parse()
-        .inspect_err(|error| tracing::error!(key = ?object.key, %error, "a stored {} cannot be read", object.key.resource))
+        .inspect_err(
+            |error| tracing::error!(key = ?object.key, %error, "a stored {} cannot be read", object.key.resource),
+        )
         .ok()
 }
 

@@ -51,10 +51,10 @@ impl Cloud {
         let site = Site { layout: &layout, fabric, options: &options };
         let services = site.services()?;
         let cloud = Self { services, fabric, layout: layout.clone(), options: options.clone() };
-        cloud.start_engines()?;
-        cloud.start_services()?;
         environment::link_commands(site)?;
         environment::write(site)?;
+        cloud.start_engines()?;
+        cloud.start_services()?;
         Ok(cloud)
     }
 

@@ -116,6 +116,7 @@ stream_server_port = "0"
 netns_mounts_under_state_dir = true
 tolerate_missing_hugetlb_controller = true
 disable_hugetlb_controller = true
+restrict_oom_score_adj = true
 max_container_log_line_size = 262144
 
 [plugins."io.containerd.grpc.v1.cri".containerd]

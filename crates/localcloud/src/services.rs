@@ -109,6 +109,8 @@ impl Site<'_> {
     fn kubelet(self) -> anyhow::Result<Service> {
         let mut service = self.service("virtual-kubelet", "hako-virtual-kubelet", 9105, Table::new());
         service.set("listen", self.on_bridge(KUBELET_PORT));
+        service.set("control_endpoint", format!("https://{}", self.on_bridge(CONTROL_PORT)));
+        service.set("fleet_endpoint", format!("https://{}", self.on_bridge(CONTROL_GRPC_PORT)));
         service.set("identity", self.identity("virtual-kubelet")?);
         Ok(service)
     }

@@ -1,2 +1,7 @@
-//! placeholder
-fn main() {}
+//! The virtual-kubelet's process.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    runtime::main("virtual-kubelet", virtual_kubelet::run)
+}

@@ -44,12 +44,11 @@ pub(crate) async fn reconcile(world: &World, key: &Key) -> Result<Next, Fault> {
     let Some((cluster, memory)) = world.cluster(&key.cluster) else { return Ok(Next::Settled) };
     let Some(object) = cluster.get(&key.object) else { return Ok(Next::Settled) };
     let Some(deployment) = parse::<Deployment>(&object) else { return Ok(Next::Settled) };
-    let own = |set: &&std::sync::Arc<Object>| {
-        set.meta.controller().is_none_or(|owner| owner.uid == object.meta.uid)
-    };
+    let own = |set: &&std::sync::Arc<Object>| set.meta.controller().is_none_or(|owner| owner.uid == object.meta.uid);
     let all = cluster.list(REPLICA_SETS, Some(&key.object.namespace)).1;
     let sets: Vec<ReplicaSet> = all.iter().filter(own).filter_map(|set| parse(set)).collect();
-    let recreates = deployment.spec.as_ref().and_then(|spec| spec.strategy.as_ref()?.type_.as_deref()) == Some("Recreate");
+    let recreates =
+        deployment.spec.as_ref().and_then(|spec| spec.strategy.as_ref()?.type_.as_deref()) == Some("Recreate");
     let owned = |uid: &str| cluster.owned_by(uid).into_iter().filter(|pod| &*pod.key.resource == "pods");
     let pods = if recreates {
         let owners = sets.iter().map(|set| view::uid(&set.metadata));

@@ -184,7 +184,8 @@ impl<'a> Model<'a> {
     /// Surge and unavailable pods as numbers; never both 0, or nothing could ever move.
     fn fence_posts(&self) -> (i32, i32) {
         let quarter = || IntOrString::String("25%".into());
-        let rolling = self.spec.strategy.as_ref().and_then(|strategy| strategy.rolling_update.clone()).unwrap_or_default();
+        let rolling =
+            self.spec.strategy.as_ref().and_then(|strategy| strategy.rolling_update.clone()).unwrap_or_default();
         let surge = view::share(&rolling.max_surge.unwrap_or_else(quarter), self.replicas, true).max(0);
         let down = view::share(&rolling.max_unavailable.unwrap_or_else(quarter), self.replicas, false).max(0);
         if surge == 0 && down == 0 { (0, 1) } else { (surge, down) }
@@ -264,7 +265,12 @@ impl<'a> Model<'a> {
 
 /// The sets that belong to the Deployment: its own that fit the selector, and fitting ones without a controller, which
 /// it adopts. Its own that no longer fit are released.
-fn claim<'a>(deployment: &Deployment, spec: &DeploymentSpec, sets: &'a [ReplicaSet], plan: &mut Plan) -> Vec<&'a ReplicaSet> {
+fn claim<'a>(
+    deployment: &Deployment,
+    spec: &DeploymentSpec,
+    sets: &'a [ReplicaSet],
+    plan: &mut Plan,
+) -> Vec<&'a ReplicaSet> {
     let uid = view::uid(&deployment.metadata);
     let deleting = deployment.metadata.deletion_timestamp.is_some();
     let empty = BTreeMap::new();

@@ -27,7 +27,11 @@ pub(super) fn step(model: &mut Model) {
         model.status = status::calculate(model);
         return;
     }
-    if model.is_rolling() { roll(model) } else { recreate(model) }
+    if model.is_rolling() {
+        roll(model)
+    } else {
+        recreate(model)
+    }
     status::after_rollout(model);
 }
 
@@ -42,7 +46,8 @@ fn number_new_set(model: &mut Model) {
     let Some(index) = model.new else { return };
     let newest_old = model.old_sets().into_iter().map(|old| model.sets[old].revision()).max().unwrap_or(0);
     let created = model.sets[index].create.is_some();
-    let copied: Vec<_> = model.meta.annotations.iter().flatten().filter(|(k, _)| !NOT_COPIED.contains(&k.as_str())).collect();
+    let copied: Vec<_> =
+        model.meta.annotations.iter().flatten().filter(|(k, _)| !NOT_COPIED.contains(&k.as_str())).collect();
     let min_ready = model.spec.min_ready_seconds.unwrap_or(0);
     let set = &mut model.sets[index];
     set.annotations.extend(copied.into_iter().map(|(key, value)| (key.clone(), value.clone())));

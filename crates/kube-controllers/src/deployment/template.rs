@@ -94,7 +94,8 @@ mod tests {
 
     #[test]
     fn the_hash_ignores_order_and_emptiness_and_counts_collisions() {
-        let one = hash(&json!({"metadata": {"labels": {"a": "b"}, "creationTimestamp": null}, "spec": {"x": 1, "y": 2}}), 0);
+        let one =
+            hash(&json!({"metadata": {"labels": {"a": "b"}, "creationTimestamp": null}, "spec": {"x": 1, "y": 2}}), 0);
         let two = hash(&json!({"spec": {"y": 2, "x": 1}, "metadata": {"labels": {"a": "b"}}}), 0);
         assert_eq!(one, two);
         assert_ne!(one, hash(&json!({"spec": {"y": 2, "x": 1}, "metadata": {"labels": {"a": "b"}}}), 1));
@@ -109,7 +110,8 @@ mod tests {
     #[test]
     fn the_hash_label_makes_no_difference() {
         let template = |labels: Value| -> PodTemplateSpec {
-            serde_json::from_value(json!({"metadata": {"labels": labels}, "spec": {"containers": [{"name": "a"}]}})).unwrap()
+            serde_json::from_value(json!({"metadata": {"labels": labels}, "spec": {"containers": [{"name": "a"}]}}))
+                .unwrap()
         };
         assert!(equal(&template(json!({"app": "x"})), &template(json!({"app": "x", HASH_LABEL: "1"}))));
         assert!(!equal(&template(json!({"app": "x"})), &template(json!({"app": "y"}))));

@@ -102,11 +102,16 @@ impl World {
         for _ in 0..200 {
             let stepped = self.step();
             if let Some((least, most)) = bounds {
-                let sum = |pointer: &str| self.sets.iter().filter_map(|set| set.pointer(pointer)?.as_i64()).sum::<i64>();
-                let alive: i64 = self.sets.iter().map(|set| {
-                    let number = |pointer: &str| set.pointer(pointer).and_then(Value::as_i64).unwrap_or(0);
-                    number("/status/availableReplicas").min(number("/spec/replicas"))
-                }).sum();
+                let sum =
+                    |pointer: &str| self.sets.iter().filter_map(|set| set.pointer(pointer)?.as_i64()).sum::<i64>();
+                let alive: i64 = self
+                    .sets
+                    .iter()
+                    .map(|set| {
+                        let number = |pointer: &str| set.pointer(pointer).and_then(Value::as_i64).unwrap_or(0);
+                        number("/status/availableReplicas").min(number("/spec/replicas"))
+                    })
+                    .sum();
                 assert!(sum("/spec/replicas") <= most && alive >= least, "{alive} alive: {:#?}", self.sizes());
             }
             if !stepped && self.sets.iter().all(|set| set["status"]["replicas"] == set["spec"]["replicas"]) {
@@ -182,7 +187,12 @@ fn a_new_deployment_becomes_complete() {
 
 #[test]
 fn rolling_keeps_within_surge_and_unavailable() {
-    let cases = [(3, json!("25%"), json!("25%"), 3, 4), (10, json!(3), json!(2), 8, 13), (4, json!(0), json!(1), 3, 4), (2, json!(0), json!(0), 1, 2)];
+    let cases = [
+        (3, json!("25%"), json!("25%"), 3, 4),
+        (10, json!(3), json!(2), 8, 13),
+        (4, json!(0), json!(1), 3, 4),
+        (2, json!(0), json!(0), 1, 2),
+    ];
     for (replicas, surge, unavailable, least, most) in cases {
         let mut world = World::rolling(replicas, surge, unavailable);
         world.settle(None);

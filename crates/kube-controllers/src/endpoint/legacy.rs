@@ -14,7 +14,8 @@ const OVER_CAPACITY: &str = "endpoints.kubernetes.io/over-capacity";
 pub(super) fn diff(service: &Service, existing: Option<&Endpoints>, groups: &Groups, plan: &mut Plan) {
     let mut room = ROOM;
     let all: usize = groups.values().flatten().filter(|address| address.legacy).count();
-    let subsets: Vec<EndpointSubset> = groups.iter().filter_map(|(ports, group)| subset(ports, group, &mut room)).collect();
+    let subsets: Vec<EndpointSubset> =
+        groups.iter().filter_map(|(ports, group)| subset(ports, group, &mut room)).collect();
     let labels = labels(service, &[(LEGACY_MANAGED_BY, LEGACY_MANAGER)]);
     let over = if all > ROOM { json!("truncated") } else { Value::Null };
     let subsets = if subsets.is_empty() { Value::Null } else { json!(subsets) };

@@ -20,8 +20,10 @@ pub(super) fn diff(service: &Service, slices: &[EndpointSlice], groups: &Groups,
     for (ports, addresses) in groups {
         let ports = slice_ports(ports);
         let same = |slice: &&&EndpointSlice| slice.ports.clone().unwrap_or_default() == ports;
-        let mut wanted: BTreeMap<&str, Endpoint> =
-            addresses.iter().map(|address| (address.pod.uid.as_deref().unwrap_or_default(), endpoint(address))).collect();
+        let mut wanted: BTreeMap<&str, Endpoint> = addresses
+            .iter()
+            .map(|address| (address.pod.uid.as_deref().unwrap_or_default(), endpoint(address)))
+            .collect();
         let mut here = Vec::new();
         for slice in existing.iter().filter(same) {
             let stays = |old: &Endpoint| wanted.remove(old.target_ref.as_ref()?.uid.as_deref()?);
@@ -46,7 +48,9 @@ pub(super) fn diff(service: &Service, slices: &[EndpointSlice], groups: &Groups,
     } else {
         // Slices of other ports that ran empty are taken over rather than deleted.
         for (ports, endpoints) in std::mem::take(&mut fresh) {
-            let spare = existing.iter().find(|slice| !kept.iter().any(|(taken, ..)| taken.metadata.name == slice.metadata.name));
+            let spare = existing
+                .iter()
+                .find(|slice| !kept.iter().any(|(taken, ..)| taken.metadata.name == slice.metadata.name));
             match spare {
                 Some(slice) => kept.push((slice, ports, endpoints)),
                 None => fresh.push((ports, endpoints)),

@@ -59,15 +59,22 @@ impl World {
         let plan = self.plan();
         for action in &plan.actions {
             match action {
-                Action::Create { resource, object, .. } if *resource == ENDPOINTS => self.endpoints = Some(object.clone()),
+                Action::Create { resource, object, .. } if *resource == ENDPOINTS => {
+                    self.endpoints = Some(object.clone())
+                }
                 Action::Create { object, .. } => {
                     let mut object = object.clone();
                     object["metadata"]["name"] = json!(format!("web-{}", self.slices.len() + 1000));
                     self.slices.push(object);
                 }
-                Action::Patch { target, patch } if target.resource == ENDPOINTS => merge(self.endpoints.as_mut().unwrap(), patch),
+                Action::Patch { target, patch } if target.resource == ENDPOINTS => {
+                    merge(self.endpoints.as_mut().unwrap(), patch)
+                }
                 Action::Patch { target, patch } => {
-                    merge(self.slices.iter_mut().find(|slice| slice["metadata"]["name"] == target.name).unwrap(), patch);
+                    merge(
+                        self.slices.iter_mut().find(|slice| slice["metadata"]["name"] == target.name).unwrap(),
+                        patch,
+                    );
                 }
                 Action::Delete { target, .. } if target.resource == ENDPOINTS => self.endpoints = None,
                 Action::Delete { target, .. } => self.slices.retain(|slice| slice["metadata"]["name"] != target.name),
@@ -87,7 +94,11 @@ impl World {
                     .filter(|(name, _)| endpoint["conditions"][*name] == true)
                     .map(|(_, letter)| letter)
                     .collect();
-                said.push(format!("{}:{} {flags}", endpoint["addresses"][0].as_str().unwrap(), slice["ports"][0]["port"]));
+                said.push(format!(
+                    "{}:{} {flags}",
+                    endpoint["addresses"][0].as_str().unwrap(),
+                    slice["ports"][0]["port"]
+                ));
             }
         }
         said.sort();
@@ -108,7 +119,10 @@ fn conditions_say_ready_serving_and_terminating() {
     assert_eq!(subset["ports"], json!([{"name": "http", "port": 8080, "protocol": "TCP"}]));
     let mut world = World::new(json!({"spec": {"publishNotReadyAddresses": true}}), pods(8080));
     world.settle();
-    assert_eq!(world.endpoints_said(), ["10.1.0.0:8080 rs", "10.1.0.1:8080 r", "10.1.0.2:8080 rst", "10.1.0.3:8080 rt"]);
+    assert_eq!(
+        world.endpoints_said(),
+        ["10.1.0.0:8080 rs", "10.1.0.1:8080 r", "10.1.0.2:8080 rst", "10.1.0.3:8080 rt"]
+    );
 }
 
 #[test]

@@ -18,7 +18,8 @@ pub(crate) fn keys(cluster: &Cluster, event: &Event, out: &mut Keys<'_>) {
     }
     // An owner that waits may wait no longer.
     let owners = [Some(object), event.previous.as_ref()].into_iter().flatten().flat_map(|state| &state.meta.owners);
-    let changed = event.is_deletion() || event.previous.as_ref().is_some_and(|old| old.meta.owners != object.meta.owners);
+    let changed =
+        event.is_deletion() || event.previous.as_ref().is_some_and(|old| old.meta.owners != object.meta.owners);
     for owner in owners.filter(|_| changed) {
         if let Some(owner) = cluster.by_uid(&owner.uid).filter(|owner| waits(owner)) {
             out.object(&owner);

@@ -35,7 +35,11 @@ impl World {
     }
 
     fn entries(&self, name: &str) -> Vec<Value> {
-        self.0[name].0.iter().map(|(uid, blocks)| json!({"uid": uid, "name": uid, "blockOwnerDeletion": blocks})).collect()
+        self.0[name]
+            .0
+            .iter()
+            .map(|(uid, blocks)| json!({"uid": uid, "name": uid, "blockOwnerDeletion": blocks}))
+            .collect()
     }
 
     fn observe(&self, name: &str) -> Observed {
@@ -92,7 +96,10 @@ impl World {
                         Action::Patch { target, patch } => {
                             let Some(object) = self.0.get_mut(&target.name) else { continue };
                             if let Some(owners) = patch["metadata"]["ownerReferences"].as_array() {
-                                object.0 = owners.iter().map(|o| (o["uid"].as_str().unwrap().into(), o["blockOwnerDeletion"] == true)).collect();
+                                object.0 = owners
+                                    .iter()
+                                    .map(|o| (o["uid"].as_str().unwrap().into(), o["blockOwnerDeletion"] == true))
+                                    .collect();
                             }
                             if let Some(finalizers) = patch["metadata"]["finalizers"].as_array() {
                                 object.1 = finalizers.iter().map(|f| f.as_str().unwrap().to_owned()).collect();
@@ -132,7 +139,10 @@ fn foreground_deletion_takes_the_leaves_first() {
     let mut world = tree();
     world.delete("d", Propagation::Foreground);
     assert_eq!(diff(&world.observe("d")).actions, Vec::new(), "r blocks");
-    assert!(matches!(&diff(&world.observe("r")).actions[..], [Action::Delete { propagation: Propagation::Foreground, .. }]));
+    assert!(matches!(
+        &diff(&world.observe("r")).actions[..],
+        [Action::Delete { propagation: Propagation::Foreground, .. }]
+    ));
     assert!(world.collect(false));
     assert_eq!(world.names(), ["other"]);
 }

@@ -29,15 +29,13 @@ pub(crate) async fn reconcile(world: &World, key: &Key) -> Result<Next, Fault> {
     let Some(namespace) = cluster.get(&key.object).and_then(|object| parse::<Namespace>(&object)) else {
         return Ok(Next::Settled);
     };
-    let inside = |resource: &str, name: &str| {
-        cluster.get(&kube_store::Key::new(resource, Arc::clone(&key.object.name), name))
-    };
+    let inside =
+        |resource: &str, name: &str| cluster.get(&kube_store::Key::new(resource, Arc::clone(&key.object.name), name));
     let ending = namespace.metadata.deletion_timestamp.is_some();
     let observed = Observed {
         has_account: inside(SERVICE_ACCOUNTS, DEFAULT_ACCOUNT).is_some(),
-        root_ca: inside(CONFIG_MAPS, ROOT_CA).map(|object| {
-            (target(&object), object.value().get("data").cloned().unwrap_or(Value::Null))
-        }),
+        root_ca: inside(CONFIG_MAPS, ROOT_CA)
+            .map(|object| (target(&object), object.value().get("data").cloned().unwrap_or(Value::Null))),
         ca_pem: ca_pem(world, &cluster),
         contents: if ending { contents(&cluster, &key.object.name) } else { Vec::new() },
         namespace,

@@ -55,7 +55,11 @@ impl World {
             match action {
                 Action::Create { resource, object, .. } => {
                     said.push(format!("create {resource}"));
-                    if resource == CONFIG_MAPS { self.root_ca = Some(object["data"].clone()) } else { self.account = true }
+                    if resource == CONFIG_MAPS {
+                        self.root_ca = Some(object["data"].clone())
+                    } else {
+                        self.account = true
+                    }
                 }
                 Action::Patch { target, patch } if target.resource == RESOURCE => {
                     said.push(format!("patch {}", patch.as_object().unwrap().keys().next().unwrap()));

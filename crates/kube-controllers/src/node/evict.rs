@@ -19,7 +19,11 @@ pub(super) fn look_at(
     if view::is_terminal(pod) || pod.metadata.deletion_timestamp.is_some() {
         return;
     }
-    let due = taints.iter().filter(|taint| taint.effect == "NoExecute").filter_map(|taint| leaves_at(pod, taint, patience)).min();
+    let due = taints
+        .iter()
+        .filter(|taint| taint.effect == "NoExecute")
+        .filter_map(|taint| leaves_at(pod, taint, patience))
+        .min();
     let target = Target::of("pods", &pod.metadata);
     let leaves = due.is_some_and(|due| due <= now);
     if let Some(due) = due.filter(|_| !leaves) {

@@ -16,7 +16,13 @@ const BY_CONDITION: [(&str, &str); 4] = [
 ];
 
 /// All taints of the node: the user's own ones as they are, ours as its state asks for.
-pub(super) fn wanted(node: &Node, conditions: &[NodeCondition], ready: &str, all_lost: bool, now: Timestamp) -> Vec<Taint> {
+pub(super) fn wanted(
+    node: &Node,
+    conditions: &[NodeCondition],
+    ready: &str,
+    all_lost: bool,
+    now: Timestamp,
+) -> Vec<Taint> {
     let old = node.spec.as_ref().and_then(|spec| spec.taints.clone()).unwrap_or_default();
     let mut ours: Vec<(&str, &str)> = Vec::new();
     let state = match ready {

@@ -44,7 +44,15 @@ impl World {
         for action in self.plan(second).actions {
             match action {
                 Action::Patch { target, patch } if target.resource == RESOURCE => {
-                    merge(&mut self.nodes.iter_mut().find(|(node, ..)| node["metadata"]["name"] == target.name).unwrap().0, &patch);
+                    merge(
+                        &mut self
+                            .nodes
+                            .iter_mut()
+                            .find(|(node, ..)| node["metadata"]["name"] == target.name)
+                            .unwrap()
+                            .0,
+                        &patch,
+                    );
                 }
                 Action::Patch { target, patch } => {
                     let mut pods = self.nodes.iter_mut().flat_map(|(_, _, pods)| pods);
@@ -97,7 +105,8 @@ fn a_silent_node_is_unreachable_and_comes_back_clean() {
 fn pods_leave_a_lost_node_when_their_patience_ends() {
     let mut world = World::new(&[("a", 0), ("b", 1000)]);
     let seconds = |n: i64| json!([{"key": "node.kubernetes.io/unreachable", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": n}]);
-    world.nodes[0].2 = vec![pod("plain", json!([])), pod("hasty", seconds(10)), pod("firm", json!([{"operator": "Exists"}]))];
+    world.nodes[0].2 =
+        vec![pod("plain", json!([])), pod("hasty", seconds(10)), pod("firm", json!([{"operator": "Exists"}]))];
     for second in [40, 49, 50, 339, 340, 900] {
         world.act(second);
     }
@@ -126,7 +135,10 @@ fn when_every_node_is_silent_no_pod_is_moved() {
 fn cordoned_and_pressed_nodes_take_no_new_pods_and_users_taints_stay() {
     let mut world = World::new(&[("a", 0)]);
     world.nodes[0].0["spec"] = json!({"unschedulable": true, "taints": [{"key": "mine", "effect": "NoSchedule"}]});
-    world.nodes[0].0["status"]["conditions"].as_array_mut().unwrap().push(json!({"type": "DiskPressure", "status": "True"}));
+    world.nodes[0].0["status"]["conditions"]
+        .as_array_mut()
+        .unwrap()
+        .push(json!({"type": "DiskPressure", "status": "True"}));
     world.act(1);
     assert_eq!(world.taints(0), ["mine:NoSchedule", "disk-pressure:NoSchedule", "unschedulable:NoSchedule"]);
     world.nodes[0].0["spec"]["unschedulable"] = Value::Null;

@@ -61,7 +61,8 @@ fn missing(
     nodes: &BTreeSet<String>,
 ) -> BTreeMap<String, Timestamp> {
     let mut missing = memory.missing.lock();
-    let named: BTreeSet<&str> = pods.iter().filter_map(|pod| view::node_name(pod)).filter(|n| !nodes.contains(*n)).collect();
+    let named: BTreeSet<&str> =
+        pods.iter().filter_map(|pod| view::node_name(pod)).filter(|n| !nodes.contains(*n)).collect();
     missing.retain(|node, _| named.contains(node.as_str()));
     for node in named {
         missing.entry(node.to_owned()).or_insert(now);

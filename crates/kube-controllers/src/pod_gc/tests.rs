@@ -31,14 +31,18 @@ fn deleted(plan: &Plan) -> Vec<&str> {
         _ => matches!(action, Action::Record(_)),
     };
     let all = plan.actions.iter().filter(|action| name(action));
-    all.filter_map(|action| if let Action::Delete { target, .. } = action { Some(target.name.as_str()) } else { None }).collect()
+    all.filter_map(|action| if let Action::Delete { target, .. } = action { Some(target.name.as_str()) } else { None })
+        .collect()
 }
 
 #[test]
 fn pods_of_a_node_that_is_gone_fail_and_go() {
     let plan = diff(&observed(vec![pod(1, "gone", "Running", false), pod(2, "here", "Running", true)]), now());
     let Action::Patch { patch, .. } = &plan.actions[0] else { panic!("{plan:?}") };
-    assert_eq!((&patch["status"]["phase"], &patch["status"]["conditions"][0]["reason"]), (&json!("Failed"), &json!("DeletionByPodGC")));
+    assert_eq!(
+        (&patch["status"]["phase"], &patch["status"]["conditions"][0]["reason"]),
+        (&json!("Failed"), &json!("DeletionByPodGC"))
+    );
     assert_eq!(deleted(&plan), ["p1"]);
 }
 
@@ -50,7 +54,10 @@ fn a_node_that_has_just_gone_may_come_back() {
 
 #[test]
 fn deleted_pods_that_never_had_a_node_go() {
-    assert_eq!(deleted(&diff(&observed(vec![pod(1, "", "Pending", true), pod(2, "", "Pending", false)]), now())), ["p1"]);
+    assert_eq!(
+        deleted(&diff(&observed(vec![pod(1, "", "Pending", true), pod(2, "", "Pending", false)]), now())),
+        ["p1"]
+    );
 }
 
 #[test]

@@ -56,7 +56,8 @@ fn observe(cluster: &Cluster, memory: &Memory, key: &Key) -> Option<Observed> {
         None => selector::fits(&selector, &pod.meta.labels),
     };
     let in_namespace = cluster.list(PODS, Some(&key.object.namespace)).1;
-    let pods: Vec<_> = in_namespace.iter().filter(|pod| own(pod)).filter_map(|pod| Some(memory.pods.pod(pod)?.pod.clone())).collect();
+    let pods: Vec<_> =
+        in_namespace.iter().filter(|pod| own(pod)).filter_map(|pod| Some(memory.pods.pod(pod)?.pod.clone())).collect();
     let wanted = set.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
     // Only a choice among too many pods looks at the siblings' nodes.
     let crowded = i32::try_from(pods.len()).unwrap_or(i32::MAX) > wanted;
@@ -73,7 +74,8 @@ fn observe(cluster: &Cluster, memory: &Memory, key: &Key) -> Option<Observed> {
 fn sibling_nodes(cluster: &Cluster, memory: &Memory, set: &Object) -> Vec<String> {
     let Some(owner) = set.meta.controller() else { return Vec::new() };
     let siblings = cluster.owned_by(&owner.uid).into_iter().filter(|other| other.meta.uid != set.meta.uid);
-    let pods = siblings.flat_map(|sibling| cluster.owned_by(&sibling.meta.uid)).filter(|pod| &*pod.key.resource == PODS);
+    let pods =
+        siblings.flat_map(|sibling| cluster.owned_by(&sibling.meta.uid)).filter(|pod| &*pod.key.resource == PODS);
     let node = |pod: Arc<Object>| {
         let pod = memory.pods.pod(&pod)?;
         view::node_name(&pod.pod).filter(|_| view::is_active(&pod.pod)).map(str::to_owned)

@@ -101,7 +101,12 @@ fn pods_that_no_longer_fit_are_released() {
 
 #[test]
 fn the_least_missed_pods_go_first() {
-    let all = [("a", "own", "ready", "n"), ("b", "own", "running", "n"), ("c", "own", "pending", "n"), ("d", "own", "pending", "")];
+    let all = [
+        ("a", "own", "ready", "n"),
+        ("b", "own", "running", "n"),
+        ("c", "own", "pending", "n"),
+        ("d", "own", "pending", ""),
+    ];
     check(3, &all, &["delete d"]);
     check(2, &all, &["delete d", "delete c"]);
     check(1, &all, &["delete d", "delete c", "delete b"]);

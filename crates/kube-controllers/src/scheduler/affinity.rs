@@ -100,7 +100,8 @@ impl Terms {
 
     /// Why this node's company does not suit the pod, or the pod not its company.
     pub(super) fn refuses(&self, node: &NodeInfo) -> Option<Reason> {
-        let within = |key: &String, domains: &Domains| node.labels.get(key).is_some_and(|value| domains.contains(value));
+        let within =
+            |key: &String, domains: &Domains| node.labels.get(key).is_some_and(|value| domains.contains(value));
         let near = |(key, domains): &(String, Option<Domains>)| match domains {
             Some(domains) => within(key, domains),
             None => node.labels.contains_key(key),
@@ -199,5 +200,10 @@ fn chooses(snapshot: &Snapshot, pod: &PodInfo, term: &PodAffinityTerm, other: &P
     let equal = |key: &String| pod.labels().get(key) == other.labels().get(key);
     selector::fits(wanted, other.labels())
         && term.match_label_keys.iter().flatten().filter(|key| pod.labels().contains_key(*key)).all(equal)
-        && term.mismatch_label_keys.iter().flatten().filter(|key| pod.labels().contains_key(*key)).all(|key| !equal(key))
+        && term
+            .mismatch_label_keys
+            .iter()
+            .flatten()
+            .filter(|key| pod.labels().contains_key(*key))
+            .all(|key| !equal(key))
 }

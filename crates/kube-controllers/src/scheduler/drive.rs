@@ -102,7 +102,11 @@ fn explain(pod: &Pod, target: &Target, why: &str, now: Timestamp, plan: &mut Pla
 }
 
 /// Binds all pods that still wait, and returns those.
-async fn bind(cluster: &Cluster, bindings: Vec<(Target, String)>, now: Timestamp) -> Result<Vec<(Target, String)>, Fault> {
+async fn bind(
+    cluster: &Cluster,
+    bindings: Vec<(Target, String)>,
+    now: Timestamp,
+) -> Result<Vec<(Target, String)>, Fault> {
     if bindings.is_empty() {
         return Ok(Vec::new());
     }

@@ -106,7 +106,11 @@ mod tests {
     fn a_pod_asks_for_the_sum_or_for_its_largest_init_container() {
         check(json!({"containers": [container("500m", "1Gi"), container("1", "1Ki")]}), 1500, (1 << 30) + 1024);
         check(json!({"containers": [container("500m", "1")], "initContainers": [container("2", "0")]}), 2000, 1);
-        check(json!({"containers": [{"name": "c", "resources": {"limits": {"cpu": "3"}}}], "overhead": {"cpu": "1"}}), 4000, 0);
+        check(
+            json!({"containers": [{"name": "c", "resources": {"limits": {"cpu": "3"}}}], "overhead": {"cpu": "1"}}),
+            4000,
+            0,
+        );
         check(json!({"containers": [{"name": "c"}]}), 0, 0);
     }
 

@@ -59,25 +59,45 @@ fn nothing_fits_is_explained_as_upstream_does() {
     check(&[], &[pod("p", json!({}))], &["no nodes available to schedule pods"]);
     let tainted = |name| node(name, json!({"spec": {"taints": [{"key": "k", "value": "v", "effect": "NoSchedule"}]}}));
     let nodes = [tainted("a"), tainted("b"), node("c", json!({"spec": {"unschedulable": true}})), node("d", json!({}))];
-    let large = pod("p", json!({"spec": {"containers": [{"name": "c", "resources": {"requests": {"cpu": "5", "memory": "9Gi"}}}]}}));
-    check(&nodes, &[large], &["0/4 nodes are available: 1 Insufficient cpu, 1 Insufficient memory, \
-        1 node(s) were unschedulable, 2 node(s) had untolerated taint {k: v}."]);
+    let large = pod(
+        "p",
+        json!({"spec": {"containers": [{"name": "c", "resources": {"requests": {"cpu": "5", "memory": "9Gi"}}}]}}),
+    );
+    check(
+        &nodes,
+        &[large],
+        &["0/4 nodes are available: 1 Insufficient cpu, 1 Insufficient memory, \
+        1 node(s) were unschedulable, 2 node(s) had untolerated taint {k: v}."],
+    );
 }
 
 #[test]
 fn selectors_affinities_and_tolerations_choose_nodes() {
     let nodes = [
-        node("a", json!({"metadata": {"labels": {"disk": "ssd"}}, "spec": {"taints": [{"key": "k", "effect": "NoExecute"}]}})),
+        node(
+            "a",
+            json!({"metadata": {"labels": {"disk": "ssd"}}, "spec": {"taints": [{"key": "k", "effect": "NoExecute"}]}}),
+        ),
         node("b", json!({"metadata": {"labels": {"disk": "ssd"}}})),
         node("c", json!({})),
     ];
     let affinity = |term: Value| json!({"spec": {"affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [term]}}}}});
     check(&nodes, &[pod("p", json!({"spec": {"nodeSelector": {"disk": "ssd"}}}))], &["p→b"]);
-    check(&nodes, &[pod("p", affinity(json!({"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["c"]}]})))], &["p→c"]);
-    let tolerant = json!({"spec": {"nodeSelector": {"kubernetes.io/hostname": "a"}, "tolerations": [{"operator": "Exists"}]}});
+    check(
+        &nodes,
+        &[pod("p", affinity(json!({"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["c"]}]})))],
+        &["p→c"],
+    );
+    let tolerant =
+        json!({"spec": {"nodeSelector": {"kubernetes.io/hostname": "a"}, "tolerations": [{"operator": "Exists"}]}});
     check(&nodes, &[pod("p", tolerant)], &["p→a"]);
-    check(&nodes, &[pod("p", json!({"spec": {"nodeSelector": {"disk": "tape"}}}))],
-        &["0/3 nodes are available: 1 node(s) had untolerated taint {k: }, 2 node(s) didn't match Pod's node affinity/selector."]);
+    check(
+        &nodes,
+        &[pod("p", json!({"spec": {"nodeSelector": {"disk": "tape"}}}))],
+        &[
+            "0/3 nodes are available: 1 node(s) had untolerated taint {k: }, 2 node(s) didn't match Pod's node affinity/selector.",
+        ],
+    );
     let wish = json!({"spec": {"affinity": {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [
         {"weight": 50, "preference": {"matchExpressions": [{"key": "zone", "operator": "In", "values": ["c"]}]}}]}}}});
     check(&nodes, &[pod("p", wish)], &["p→c"]);
@@ -99,8 +119,11 @@ fn anti_affinity_holds_both_ways() {
     let nodes = ["a", "b"].map(|name| node(name, json!({})));
     let pods: Vec<_> = (0..3).map(|n| pod(&format!("p{n}"), apart.clone())).collect();
     check(&nodes, &pods, &["p0→a", "p1→b", "0/2 nodes are available: 2 node(s) didn't match pod anti-affinity rules."]);
-    check(&nodes, &[bound("x", "a", apart.clone()), bound("y", "b", apart.clone()), pod("plain", json!({}))],
-        &["0/2 nodes are available: 2 node(s) didn't satisfy existing pods anti-affinity rules."]);
+    check(
+        &nodes,
+        &[bound("x", "a", apart.clone()), bound("y", "b", apart.clone()), pod("plain", json!({}))],
+        &["0/2 nodes are available: 2 node(s) didn't satisfy existing pods anti-affinity rules."],
+    );
     check(&nodes, &[bound("x", "a", apart), pod("plain", json!({}))], &["plain→b"]);
 }
 

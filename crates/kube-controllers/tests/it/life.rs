@@ -51,7 +51,9 @@ async fn a_deployment_starts_rolls_returns_scales_and_heals() {
     world.complete("default", "web", 2).await;
 
     let wanted = ["ScalingReplicaSet", "Scheduled", "SuccessfulCreate", "SuccessfulDelete"];
-    world.until("events are written", |world| wanted.iter().all(|r| world.reasons("default").contains(&(*r).to_owned()))).await;
+    world
+        .until("events are written", |world| wanted.iter().all(|r| world.reasons("default").contains(&(*r).to_owned())))
+        .await;
     world.stop().await;
 }
 
@@ -64,10 +66,13 @@ async fn recreate_and_pause_do_as_they_say() {
     let strategy = json!({"spec": {"paused": true, "strategy": {"type": "Recreate", "rollingUpdate": null}}});
     world.patch(DEPLOYMENTS, "default", "web", strategy).await;
     world.patch(DEPLOYMENTS, "default", "web", image("demo/web:2")).await;
-    world.until("the pause is seen", |world| {
-        let status = world.value(DEPLOYMENTS, "default", "web").unwrap()["status"].clone();
-        status["conditions"].as_array().unwrap().iter().any(|c| c["reason"] == "DeploymentPaused") && status["observedGeneration"] == 3
-    }).await;
+    world
+        .until("the pause is seen", |world| {
+            let status = world.value(DEPLOYMENTS, "default", "web").unwrap()["status"].clone();
+            status["conditions"].as_array().unwrap().iter().any(|c| c["reason"] == "DeploymentPaused")
+                && status["observedGeneration"] == 3
+        })
+        .await;
     assert_eq!(world.all(SETS, "default").len(), 1);
     world.patch(DEPLOYMENTS, "default", "web", json!({"spec": {"paused": null}})).await;
     world.complete("default", "web", 2).await;
@@ -80,10 +85,14 @@ async fn a_namespace_is_furnished_and_emptied() {
     let world = World::new("namespace").await;
     world.node("a").await;
     world.create("namespaces", "", json!({"metadata": {"name": "team"}})).await;
-    world.until("it is furnished", |world| {
-        world.value("serviceaccounts", "team", "default").is_some()
-            && world.value("configmaps", "team", "kube-root-ca.crt").is_some_and(|map| map["data"]["ca.crt"] == "PEM")
-    }).await;
+    world
+        .until("it is furnished", |world| {
+            world.value("serviceaccounts", "team", "default").is_some()
+                && world
+                    .value("configmaps", "team", "kube-root-ca.crt")
+                    .is_some_and(|map| map["data"]["ca.crt"] == "PEM")
+        })
+        .await;
     world.delete("serviceaccounts", "team", "default", None).await;
     world.until("the account is back", |world| world.value("serviceaccounts", "team", "default").is_some()).await;
     world.deployment("team", "web", 3).await;
@@ -100,14 +109,22 @@ async fn a_namespace_is_furnished_and_emptied() {
 async fn dependents_go_as_asked() {
     let world = World::new("garbage").await;
     world.node("a").await;
-    let cases = [("back", Some(Propagation::Background)), ("fore", Some(Propagation::Foreground)), ("kept", Some(Propagation::Orphan))];
+    let cases = [
+        ("back", Some(Propagation::Background)),
+        ("fore", Some(Propagation::Foreground)),
+        ("kept", Some(Propagation::Orphan)),
+    ];
     for (name, propagation) in cases {
         world.deployment("default", name, 2).await;
         world.complete("default", name, 2).await;
         world.delete(DEPLOYMENTS, "default", name, propagation).await;
         world.until("it is gone", |world| world.value(DEPLOYMENTS, "default", name).is_none()).await;
         let own = |world: &World, resource: &str| {
-            world.all(resource, "default").into_iter().filter(|object| object["metadata"]["labels"]["app"] == name).collect::<Vec<_>>()
+            world
+                .all(resource, "default")
+                .into_iter()
+                .filter(|object| object["metadata"]["labels"]["app"] == name)
+                .collect::<Vec<_>>()
         };
         if name == "kept" {
             let sets = own(&world, SETS);
@@ -118,7 +135,9 @@ async fn dependents_go_as_asked() {
             world.complete("default", name, 2).await;
             assert_eq!((own(&world, SETS).len(), own(&world, "pods").len()), (1, 2));
         } else {
-            world.until("dependents are gone", |world| own(world, SETS).is_empty() && own(world, "pods").is_empty()).await;
+            world
+                .until("dependents are gone", |world| own(world, SETS).is_empty() && own(world, "pods").is_empty())
+                .await;
         }
     }
     let owner = json!([{"apiVersion": "v1", "kind": "ConfigMap", "name": "ghost", "uid": "no-such-uid"}]);
@@ -132,14 +151,21 @@ async fn endpoints_follow_the_pods() {
     let world = World::new("endpoints").await;
     world.node("a").await;
     let ports = json!([{"name": "http", "port": 80, "targetPort": "http"}]);
-    world.create("services", "default", json!({"metadata": {"name": "web"}, "spec": {"selector": {"app": "web"}, "ports": ports}})).await;
+    world
+        .create(
+            "services",
+            "default",
+            json!({"metadata": {"name": "web"}, "spec": {"selector": {"app": "web"}, "ports": ports}}),
+        )
+        .await;
     world.deployment("default", "web", 3).await;
     let slices = |world: &World| {
         let all = world.all("endpointslices.discovery.k8s.io", "default").into_iter();
         all.filter(|slice| slice["metadata"]["labels"]["kubernetes.io/service-name"] == "web").collect::<Vec<_>>()
     };
     let ready = move |world: &World| {
-        let endpoints = slices(world).into_iter().flat_map(|slice| slice["endpoints"].as_array().cloned().unwrap_or_default());
+        let endpoints =
+            slices(world).into_iter().flat_map(|slice| slice["endpoints"].as_array().cloned().unwrap_or_default());
         endpoints.filter(|endpoint| endpoint["conditions"]["ready"] == true).count()
     };
     world.until("three are ready", |world| ready(world) == 3).await;
@@ -153,6 +179,10 @@ async fn endpoints_follow_the_pods() {
     world.until("none is left", |world| ready(world) == 0 && addresses(world) == 0).await;
     assert_eq!(slices(&world).len(), 1);
     world.delete("services", "default", "web", None).await;
-    world.until("they go with the Service", |world| slices(world).is_empty() && world.value("endpoints", "default", "web").is_none()).await;
+    world
+        .until("they go with the Service", |world| {
+            slices(world).is_empty() && world.value("endpoints", "default", "web").is_none()
+        })
+        .await;
     world.stop().await;
 }

@@ -30,7 +30,11 @@ async fn a_pod_waits_with_a_reason_until_a_node_fits() {
     };
     world.until("no node", |world| why(world) == "no nodes available to schedule pods").await;
     world.node("a").await;
-    world.until("no fitting node", |world| why(world).starts_with("0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector.")).await;
+    world
+        .until("no fitting node", |world| {
+            why(world).starts_with("0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector.")
+        })
+        .await;
     world.until("it is told", |world| world.reasons("default").contains(&"FailedScheduling".into())).await;
     world.patch("nodes", "", "a", json!({"metadata": {"labels": {"disk": "ssd"}}})).await;
     world.until("it is placed", |world| node_of(world, "p").as_deref() == Some("a")).await;
@@ -59,7 +63,11 @@ async fn binding_is_quick() {
         async move { world.create("pods", "default", pod(&format!("m{n}"), json!({}))).await }
     });
     futures::future::join_all(many).await;
-    world.until("all are bound", |world| world.all("pods", "default").iter().all(|pod| pod["spec"]["nodeName"].is_string())).await;
+    world
+        .until("all are bound", |world| {
+            world.all("pods", "default").iter().all(|pod| pod["spec"]["nodeName"].is_string())
+        })
+        .await;
     eprintln!("300 pods created and bound in {:?}", begun.elapsed());
     // Ten times what an idle machine takes: this guards against waiting for timers, not against a busy machine.
     assert!(times[25] < Duration::from_millis(100), "{:?}", times[25]);
@@ -89,11 +97,22 @@ async fn pods_leave_a_lost_node_and_a_deleted_one() {
     let moved = async {
         // Admission gives pods 300 s; the Deployment's users may say less.
         let tolerations = json!([{"key": "node.kubernetes.io/unreachable", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 1}]);
-        world.patch("deployments.apps", "default", "web", json!({"spec": {"template": {"spec": {"tolerations": tolerations}}}})).await;
-        world.until("a is unreachable", |world| {
-            let node = world.value("nodes", "", "a").unwrap_or_default();
-            node["spec"]["taints"].as_array().is_some_and(|taints| taints.iter().any(|t| t["key"] == "node.kubernetes.io/unreachable"))
-        }).await;
+        world
+            .patch(
+                "deployments.apps",
+                "default",
+                "web",
+                json!({"spec": {"template": {"spec": {"tolerations": tolerations}}}}),
+            )
+            .await;
+        world
+            .until("a is unreachable", |world| {
+                let node = world.value("nodes", "", "a").unwrap_or_default();
+                node["spec"]["taints"]
+                    .as_array()
+                    .is_some_and(|taints| taints.iter().any(|t| t["key"] == "node.kubernetes.io/unreachable"))
+            })
+            .await;
         world.until("all pods are on b", |world| all_on(world, "b")).await;
         world.complete("default", "web", 4).await;
     };

@@ -11,19 +11,19 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 /// How long a condition may take, on a machine that also compiles.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-pub struct World {
-    pub stores: Arc<Stores>,
-    pub cluster: Arc<Cluster>,
+pub(crate) struct World {
+    pub(crate) stores: Arc<Stores>,
+    pub(crate) cluster: Arc<Cluster>,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
 
 impl World {
-    pub async fn new(name: &str) -> Self {
+    pub(crate) async fn new(name: &str) -> Self {
         Self::with(name, Config::default()).await
     }
 
-    pub async fn with(name: &str, config: Config) -> Self {
+    pub(crate) async fn with(name: &str, config: Config) -> Self {
         let url = testkit::Postgres::start().await.database(name).await;
         let db = postgres::connect_control(&url, 4).await.unwrap();
         postgres::migrate_control(&db).await.unwrap();
@@ -48,30 +48,36 @@ impl World {
     }
 
     /// Stops the controllers; fails if they do not end.
-    pub async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.stop.cancel();
         self.tasks.close();
         tokio::time::timeout(Duration::from_secs(10), self.tasks.wait()).await.expect("the controllers stop");
     }
 
-    pub async fn create(&self, resource: &str, namespace: &str, object: Value) -> Arc<Object> {
+    pub(crate) async fn create(&self, resource: &str, namespace: &str, object: Value) -> Arc<Object> {
         let kind = kube_schema::by_resource(resource).unwrap();
         ops::create(&self.cluster, kind, namespace, object, &actor()).await.unwrap()
     }
 
-    pub async fn patch(&self, resource: &str, namespace: &str, name: &str, patch: Value) {
+    pub(crate) async fn patch(&self, resource: &str, namespace: &str, name: &str, patch: Value) {
         let kind = kube_schema::by_resource(resource).unwrap();
         let patch = ops::Patch::Merge(patch);
         ops::patch(&self.cluster, kind, namespace, name, patch, &actor()).await.unwrap();
     }
 
-    pub async fn delete(&self, resource: &str, namespace: &str, name: &str, propagation: Option<ops::Propagation>) {
+    pub(crate) async fn delete(
+        &self,
+        resource: &str,
+        namespace: &str,
+        name: &str,
+        propagation: Option<ops::Propagation>,
+    ) {
         let kind = kube_schema::by_resource(resource).unwrap();
         let options = ops::DeleteOptions { propagation, ..ops::DeleteOptions::default() };
         ops::delete(&self.cluster, kind, namespace, name, &options, &actor()).await.unwrap();
     }
 
-    pub async fn node(&self, name: &str) {
+    pub(crate) async fn node(&self, name: &str) {
         let labels = json!({"kubernetes.io/hostname": name, "topology.kubernetes.io/zone": "z"});
         let node = json!({"metadata": {"name": name, "labels": labels}, "spec": {}, "status": {
             "allocatable": {"cpu": "100", "memory": "1000Gi", "pods": "500"},
@@ -90,7 +96,7 @@ impl World {
     }
 
     /// Renews a node's lease.
-    pub async fn heartbeat(&self, name: &str) {
+    pub(crate) async fn heartbeat(&self, name: &str) {
         let key = Key::new("leases.coordination.k8s.io", "kube-node-lease", name);
         let now = jiff::Timestamp::now().to_string();
         let lease = json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
@@ -99,7 +105,7 @@ impl World {
         self.cluster.write(move |txn| txn.put(key, lease)).await.unwrap();
     }
 
-    pub async fn deployment(&self, namespace: &str, name: &str, replicas: i32) {
+    pub(crate) async fn deployment(&self, namespace: &str, name: &str, replicas: i32) {
         let object = json!({"metadata": {"name": name, "labels": {"app": name}}, "spec": {
             "replicas": replicas,
             "selector": {"matchLabels": {"app": name}},
@@ -109,23 +115,23 @@ impl World {
         self.create("deployments.apps", namespace, object).await;
     }
 
-    pub fn value(&self, resource: &str, namespace: &str, name: &str) -> Option<Value> {
+    pub(crate) fn value(&self, resource: &str, namespace: &str, name: &str) -> Option<Value> {
         Some(self.cluster.get(&Key::new(resource, namespace, name))?.value())
     }
 
-    pub fn all(&self, resource: &str, namespace: &str) -> Vec<Value> {
+    pub(crate) fn all(&self, resource: &str, namespace: &str) -> Vec<Value> {
         self.cluster.list(resource, Some(namespace)).1.iter().map(|object| object.value()).collect()
     }
 
     /// Number at a pointer of an object; 0 if there is none.
-    pub fn number(&self, resource: &str, namespace: &str, name: &str, pointer: &str) -> i64 {
+    pub(crate) fn number(&self, resource: &str, namespace: &str, name: &str, pointer: &str) -> i64 {
         let value = self.value(resource, namespace, name).unwrap_or_default();
         value.pointer(pointer).and_then(Value::as_i64).unwrap_or(0)
     }
 
     /// Waits until the condition holds, looking after each commit.
     #[track_caller]
-    pub fn until(&self, what: &str, condition: impl Fn(&Self) -> bool) -> impl Future<Output = ()> {
+    pub(crate) fn until(&self, what: &str, condition: impl Fn(&Self) -> bool) -> impl Future<Output = ()> {
         let mut signals = self.stores.subscribe();
         let place = std::panic::Location::caller();
         async move {
@@ -147,7 +153,7 @@ impl World {
 
     /// Waits until a Deployment is complete with so many pods, all of them alive.
     #[track_caller]
-    pub fn complete(&self, namespace: &str, name: &str, replicas: i64) -> impl Future<Output = ()> {
+    pub(crate) fn complete(&self, namespace: &str, name: &str, replicas: i64) -> impl Future<Output = ()> {
         self.until("the rollout is complete", move |world| {
             let number = |pointer: &str| world.number("deployments.apps", namespace, name, pointer);
             let selected = |pod: &Value| pod["metadata"]["labels"]["app"] == name;
@@ -155,11 +161,12 @@ impl World {
                 && ["replicas", "updatedReplicas", "availableReplicas", "readyReplicas"]
                     .iter()
                     .all(|count| number(&format!("/status/{count}")) == replicas)
-                && i64::try_from(world.all("pods", namespace).iter().filter(|pod| selected(pod)).count()) == Ok(replicas)
+                && i64::try_from(world.all("pods", namespace).iter().filter(|pod| selected(pod)).count())
+                    == Ok(replicas)
         })
     }
 
-    pub fn reasons(&self, namespace: &str) -> Vec<String> {
+    pub(crate) fn reasons(&self, namespace: &str) -> Vec<String> {
         let mut reasons: Vec<_> =
             self.all("events", namespace).iter().map(|event| event["reason"].as_str().unwrap().to_owned()).collect();
         reasons.sort();
@@ -168,7 +175,7 @@ impl World {
     }
 }
 
-pub fn actor() -> Actor {
+pub(crate) fn actor() -> Actor {
     Actor::system("test")
 }
 
@@ -183,7 +190,8 @@ async fn kubelet(cluster: Arc<Cluster>, mut pods: Watch, stop: CancellationToken
         let kind = kube_schema::by_resource("pods").unwrap();
         let (namespace, name) = (event.object.key.namespace.clone(), event.object.key.name.clone());
         if event.object.meta.deletion.is_some() {
-            let options = ops::DeleteOptions { uid: Some(event.object.meta.uid.to_string()), ..ops::DeleteOptions::now() };
+            let options =
+                ops::DeleteOptions { uid: Some(event.object.meta.uid.to_string()), ..ops::DeleteOptions::now() };
             let _ = ops::delete(&cluster, kind, &namespace, &name, &options, &actor()).await;
         } else if pod["status"]["podIP"].is_null() && !event.object.meta.labels.contains_key("broken") {
             address += 1;

@@ -1,15 +1,16 @@
 //! One task per pod: looks at containerd, decides by [`diff`](super::diff), acts, and tells how the pod is.
 
+mod billing;
 mod health;
+mod report;
 
 use std::collections::HashMap;
-use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use domain::unix_ms;
-use k8s_openapi::api::core::v1::{ContainerStatus, PodStatus};
+use k8s_openapi::api::core::v1::PodStatus;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::{AbortHandle, JoinError, JoinSet};
@@ -23,9 +24,8 @@ use crate::pod::backoff::{Backoff, Failure};
 use crate::pod::diff::{self, Action};
 use crate::pod::http::Place;
 use crate::pod::memory::{Ended, Memory, Target, Volumes};
+use crate::pod::policy;
 use crate::pod::probe::Report;
-use crate::pod::{policy, status};
-use crate::usage::PlacementInfo;
 
 /// How long something is left alone after stopping or removing it failed.
 const HOLD_MS: i64 = 1_000;
@@ -51,7 +51,7 @@ pub struct Worker {
     status: PodStatus,
     said_generation: Option<u64>,
     probes: HashMap<String, AbortHandle>,
-    reports: (mpsc::Sender<(String, Report)>, mpsc::Receiver<(String, Report)>),
+    reports: Reports,
     actions: JoinSet<Outcome>,
     /// Stops under way, which a shorter grace may cut short.
     stops: HashMap<Target, AbortHandle>,
@@ -60,6 +60,9 @@ pub struct Worker {
     place: Option<(String, Place)>,
     billing: Billing,
 }
+
+/// What probes say, by CRI id.
+type Reports = (mpsc::Sender<(String, Report)>, mpsc::Receiver<(String, Report)>);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Billing {
@@ -297,112 +300,6 @@ impl Worker {
         }
     }
 
-    /// Billed from the first container's making to the last one's end. The journal makes repeats harmless.
-    async fn bill(&mut self, desired: &Desired, view: &PodView, now_ms: i64) {
-        let result = self.try_bill(desired, view, now_ms).await;
-        if let Err(error) = result {
-            tracing::error!(pod.uid = desired.uid(), error = format!("{error:#}"), "usage could not be journalled");
-        }
-    }
-
-    async fn try_bill(&mut self, desired: &Desired, view: &PodView, now_ms: i64) -> anyhow::Result<()> {
-        let (journal, uid) = (&self.context.journal, desired.uid());
-        let working = self.memory.busy.iter().any(|t| matches!(t, Target::Container(_)));
-        let running = view.running().next().is_some() || working;
-        let over = !running && (self.memory.ended.is_some() || desired.removal.is_some());
-        let end_ms = view.last_finished().map_or(now_ms, |ns| ns / 1_000_000).min(now_ms);
-        match self.billing {
-            Billing::Before if over => {
-                self.billing = Billing::Over;
-                let open = journal.running().iter().any(|u| u == uid);
-                if let Some(first) = view.first_created().filter(|_| !open) {
-                    // The agent before this one died before it could write down that the pod ran.
-                    journal.start(uid, placement_info(desired), first / 1_000_000).await?;
-                }
-                journal.stop(uid, end_ms).await
-            }
-            Billing::Before => match view.first_created_here() {
-                Some(first) => {
-                    self.billing = Billing::Running;
-                    journal.start(uid, placement_info(desired), first / 1_000_000).await
-                }
-                // What ran ended with its sandbox, perhaps long ago (a reboot): the time between is not billed.
-                None if view.last_finished().is_some() && view.ready_sandbox().is_none() => {
-                    journal.stop(uid, end_ms).await
-                }
-                None => Ok(()),
-            },
-            Billing::Running if over => {
-                self.billing = Billing::Over;
-                journal.stop(uid, end_ms).await
-            }
-            Billing::Running | Billing::Over => Ok(()),
-        }
-    }
-
-    /// Publishes the status if it changed.
-    fn tell(&mut self, desired: &Desired, view: &PodView, now_ms: i64) {
-        let (memory, previous) = (&self.memory, &self.status);
-        let status = status::pod_status(&status::Sources { desired, view, memory, previous, now_ms });
-        let generation = desired.placement.generation;
-        if status == self.status && self.said_generation == Some(generation) {
-            return;
-        }
-        self.tell_backoffs(desired, &status);
-        self.status = status;
-        self.said_generation = Some(generation);
-        match serde_json::to_vec(&self.status) {
-            Ok(bytes) => {
-                self.keep(desired, &bytes);
-                self.context.outbox.status(desired.uid(), generation, bytes.into(), false);
-            }
-            Err(error) => tracing::error!(pod.uid = desired.uid(), %error, "status cannot be written as JSON"),
-        }
-    }
-
-    fn tell_backoffs(&self, desired: &Desired, status: &PodStatus) {
-        let entries = |s: &PodStatus| -> Vec<ContainerStatus> {
-            s.init_container_statuses.iter().flatten().chain(s.container_statuses.iter().flatten()).cloned().collect()
-        };
-        let before = entries(&self.status);
-        for entry in entries(status) {
-            let Some(reason) = waiting(&entry) else { continue };
-            if before.iter().any(|b| b.name == entry.name && waiting(b) == Some(reason)) {
-                continue;
-            }
-            let (uid, placement) = (desired.uid(), &desired.placement);
-            match reason {
-                "CrashLoopBackOff" => {
-                    let message = format!(
-                        "Back-off restarting failed container {} in pod {}_{}({uid})",
-                        entry.name, placement.name, placement.namespace
-                    );
-                    self.context.event(uid, "Warning", "BackOff", message, &entry.name);
-                }
-                "ImagePullBackOff" => {
-                    let message = entry.state.and_then(|s| s.waiting).and_then(|w| w.message).unwrap_or_default();
-                    self.context.event(uid, "Normal", "BackOff", message, &entry.name);
-                    self.context.event(uid, "Warning", "Failed", "Error: ImagePullBackOff", &entry.name);
-                }
-                _ => {}
-            }
-        }
-    }
-
-    /// Keeps the status for the next agent. Losing it loses times of transitions, so it is not synced.
-    fn keep(&self, desired: &Desired, bytes: &[u8]) {
-        let path = self.context.paths.status_file(desired.uid());
-        let temporary = path.with_extension("tmp");
-        let write = || {
-            std::fs::create_dir_all(self.context.paths.pod(desired.uid()))?;
-            std::fs::File::create(&temporary)?.write_all(bytes)?;
-            std::fs::rename(&temporary, &path)
-        };
-        if let Err(error) = write() {
-            tracing::warn!(pod.uid = desired.uid(), %error, "status cannot be kept");
-        }
-    }
-
     /// What the agent before this one said last.
     fn recall(&mut self) {
         let desired = self.desired.borrow().clone();
@@ -423,24 +320,5 @@ impl Drop for Worker {
         for probe in self.probes.values() {
             probe.abort();
         }
-    }
-}
-
-fn waiting(status: &ContainerStatus) -> Option<&str> {
-    status.state.as_ref()?.waiting.as_ref()?.reason.as_deref()
-}
-
-fn placement_info(desired: &Desired) -> PlacementInfo {
-    let placement = &desired.placement;
-    let size = placement.size.unwrap_or_default();
-    PlacementInfo {
-        tenant_id: placement.tenant_id.clone(),
-        compartment_id: placement.compartment_id.clone(),
-        cluster_id: placement.cluster_id.clone(),
-        namespace: placement.namespace.clone(),
-        name: placement.name.clone(),
-        shape: placement.shape.clone(),
-        ocpu_milli: size.ocpu_milli,
-        memory_bytes: size.memory_bytes,
     }
 }

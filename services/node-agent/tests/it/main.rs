@@ -1,4 +1,5 @@
 //! The agent as control sees it: the real library on a real containerd. Needs root.
+#![allow(clippy::unwrap_used, reason = "helpers of tests, too, end a test by panicking")]
 
 mod containerd;
 mod control;
