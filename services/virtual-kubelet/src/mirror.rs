@@ -1,254 +1,179 @@
-//! What is known at the moment: virtual nodes, the pods bound to nodes, and the fleet's placements.
+//! What the watches say: our nodes, the pods bound to them, and the placements that the fleet has.
 
-use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
-
+use crate::kubelet::PodIndex;
 use parking_lot::RwLock;
-use proto::fleet::PlacementState;
+use proto::fleet::{PlacementState, placement_state::Phase};
 use serde_json::Value;
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
-/// Label of Nodes that are virtual.
-pub const NODE_LABEL: &str = "hako.dev/virtual-node";
+/// Label of the Nodes that are ours.
+const NODE_LABEL: &str = "hako.dev/virtual-node";
 
-/// Names one pod, whether it still exists or only its placement does.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct PodKey {
-    /// Its cluster.
-    pub cluster: Arc<str>,
-    /// Its uid.
-    pub uid: Arc<str>,
+/// A pod bound to one of our nodes.
+#[derive(Debug, Clone)]
+pub(crate) struct Pod {
+    pub(crate) cluster: Arc<str>,
+    pub(crate) namespace: String,
+    pub(crate) name: String,
+    pub(crate) node: String,
+    pub(crate) value: Arc<Value>,
 }
 
-/// Names one node.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct NodeKey {
-    /// Its cluster.
-    pub cluster: Arc<str>,
-    /// Its name.
-    pub name: Arc<str>,
+/// A Node of ours.
+#[derive(Debug, Clone)]
+pub(crate) struct Node {
+    pub(crate) cluster: Arc<str>,
+    pub(crate) name: String,
+    pub(crate) value: Arc<Value>,
 }
-
-impl reconcile::Key for PodKey {
-    type Lane = Arc<str>;
-
-    fn lane(&self) -> Arc<str> {
-        Arc::clone(&self.cluster)
-    }
-}
-
-impl reconcile::Key for NodeKey {
-    type Lane = Arc<str>;
-
-    fn lane(&self) -> Arc<str> {
-        Arc::clone(&self.cluster)
-    }
-}
-
-type Name = (Arc<str>, String, String);
 
 #[derive(Debug, Default)]
 struct State {
-    nodes: HashMap<NodeKey, Arc<Value>>,
-    pods: HashMap<PodKey, Arc<Value>>,
-    names: HashMap<Name, Arc<str>>,
-    placements: HashMap<Arc<str>, Arc<PlacementState>>,
-    nodes_synced: bool,
-    pods_synced: bool,
-    fleet_synced: bool,
+    pods: HashMap<String, Pod>,
+    uids: HashMap<(Arc<str>, String, String), String>,
+    nodes: HashMap<(Arc<str>, String), Node>,
+    placements: HashMap<String, PlacementState>,
+    pods_known: bool,
+    placements_known: bool,
 }
 
-/// The shared picture. All of it is lost with the process, and read anew.
+/// Shared view of both sides.
 #[derive(Debug, Default)]
-pub struct Mirror {
-    state: RwLock<State>,
-}
+pub(crate) struct Mirror(RwLock<State>);
 
-/// What is known of one pod at one moment.
-#[derive(Debug, Clone, Default)]
-pub struct Seen {
-    /// The pod, if it exists and is bound.
-    pub pod: Option<Arc<Value>>,
-    /// Its node, if that is one of ours.
-    pub node: Option<Arc<Value>>,
-    /// Its placement.
-    pub placement: Option<Arc<PlacementState>>,
-    /// Whether all three are complete: what is absent is then known to be absent.
-    pub complete: bool,
-}
-
-/// A text in an object's metadata.
-pub fn meta<'a>(object: &'a Value, name: &str) -> &'a str {
-    object["metadata"][name].as_str().unwrap_or_default()
-}
-
-fn name_of(cluster: &Arc<str>, object: &Value) -> Name {
-    (Arc::clone(cluster), meta(object, "namespace").to_owned(), meta(object, "name").to_owned())
+fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
+    value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }
 
 impl Mirror {
-    /// A pod is there. Pods without a node are of no interest.
-    pub fn put_pod(&self, cluster: &Arc<str>, pod: Arc<Value>) -> Option<PodKey> {
-        if pod["spec"]["nodeName"].as_str().unwrap_or_default().is_empty() {
+    /// True once both sides were seen whole: before, what is missing may just not have been told yet.
+    pub(crate) fn is_complete(&self) -> bool {
+        let state = self.0.read();
+        state.pods_known && state.placements_known
+    }
+
+    /// Takes a pod's new state; gives its UID if it is bound to a node.
+    pub(crate) fn put_pod(&self, cluster: &str, value: Value) -> Option<String> {
+        let node = text(&value, "/spec/nodeName").to_owned();
+        if node.is_empty() {
             return None;
         }
-        let key = PodKey { cluster: Arc::clone(cluster), uid: meta(&pod, "uid").into() };
-        let mut state = self.state.write();
-        state.names.insert(name_of(cluster, &pod), Arc::clone(&key.uid));
-        state.pods.insert(key.clone(), pod);
-        Some(key)
+        let uid = text(&value, "/metadata/uid").to_owned();
+        let cluster: Arc<str> = cluster.into();
+        let (namespace, name) =
+            (text(&value, "/metadata/namespace").to_owned(), text(&value, "/metadata/name").to_owned());
+        let mut state = self.0.write();
+        state.uids.insert((Arc::clone(&cluster), namespace.clone(), name.clone()), uid.clone());
+        state.pods.insert(uid.clone(), Pod { cluster, namespace, name, node, value: Arc::new(value) });
+        Some(uid)
     }
 
-    /// A pod is gone. Only its name may be known.
-    pub fn drop_pod(&self, cluster: &Arc<str>, pod: &Value) -> Option<PodKey> {
-        let name = name_of(cluster, pod);
-        let mut state = self.state.write();
-        let known = state.names.get(&name).cloned();
-        let uid: Arc<str> = match meta(pod, "uid") {
-            "" => known.clone()?,
-            uid => uid.into(),
-        };
-        if known.as_ref() == Some(&uid) {
-            state.names.remove(&name);
+    /// Forgets a pod.
+    pub(crate) fn remove_pod(&self, uid: &str) {
+        let mut state = self.0.write();
+        let Some(pod) = state.pods.remove(uid) else { return };
+        let place = (pod.cluster, pod.namespace, pod.name);
+        if state.uids.get(&place).is_some_and(|current| current == uid) {
+            state.uids.remove(&place);
         }
-        let key = PodKey { cluster: Arc::clone(cluster), uid };
-        state.pods.remove(&key).map(|_| key)
     }
 
-    /// A watch of pods has told all there is: what it did not tell is gone. Gives the keys to look at.
-    pub fn pods_synced(&self, told: &HashSet<PodKey>) -> Vec<PodKey> {
-        let mut state = self.state.write();
-        let gone: Vec<PodKey> = state.pods.keys().filter(|key| !told.contains(*key)).cloned().collect();
-        for key in &gone {
-            if let Some(pod) = state.pods.remove(key) {
-                let name = name_of(&key.cluster, &pod);
-                if state.names.get(&name) == Some(&key.uid) {
-                    state.names.remove(&name);
-                }
-            }
+    /// The whole set of pods was told: forgets the others, and gives their UIDs.
+    pub(crate) fn keep_pods(&self, told: &HashSet<String>) -> Vec<String> {
+        let gone: Vec<String> = self.0.read().pods.keys().filter(|uid| !told.contains(*uid)).cloned().collect();
+        for uid in &gone {
+            self.remove_pod(uid);
         }
-        state.pods_synced = true;
+        self.0.write().pods_known = true;
         gone
     }
 
-    /// A node is there. Gives its key if it is virtual.
-    pub fn put_node(&self, cluster: &Arc<str>, node: Arc<Value>) -> Option<NodeKey> {
-        let key = NodeKey { cluster: Arc::clone(cluster), name: meta(&node, "name").into() };
-        let mut state = self.state.write();
-        if node["metadata"]["labels"].get(NODE_LABEL).is_none() {
-            state.nodes.remove(&key);
-            return None;
+    /// Takes a Node's new state; gives it if it is ours.
+    pub(crate) fn put_node(&self, cluster: &str, value: Value) -> Option<Node> {
+        value.pointer("/metadata/labels")?.get(NODE_LABEL)?;
+        let name = text(&value, "/metadata/name").to_owned();
+        let node = Node { cluster: cluster.into(), name, value: Arc::new(value) };
+        self.0.write().nodes.insert((Arc::clone(&node.cluster), node.name.clone()), node.clone());
+        Some(node)
+    }
+
+    /// Forgets a Node.
+    pub(crate) fn remove_node(&self, cluster: &str, name: &str) {
+        self.0.write().nodes.remove(&(cluster.into(), name.to_owned()));
+    }
+
+    /// The whole set of Nodes was told: forgets the others.
+    pub(crate) fn keep_nodes(&self, told: &HashSet<(Arc<str>, String)>) {
+        self.0.write().nodes.retain(|key, _| told.contains(key));
+    }
+
+    /// All our Nodes.
+    pub(crate) fn nodes(&self) -> Vec<Node> {
+        self.0.read().nodes.values().cloned().collect()
+    }
+
+    /// The Node of that name, if it is ours.
+    pub(crate) fn node(&self, cluster: &Arc<str>, name: &str) -> Option<Node> {
+        self.0.read().nodes.get(&(Arc::clone(cluster), name.to_owned())).cloned()
+    }
+
+    /// UIDs of pods on a Node.
+    pub(crate) fn pods_on(&self, cluster: &Arc<str>, node: &str) -> Vec<String> {
+        let state = self.0.read();
+        let on = state.pods.iter().filter(|(_, pod)| pod.cluster == *cluster && pod.node == node);
+        on.map(|(uid, _)| uid.clone()).collect()
+    }
+
+    /// Takes a placement's new state.
+    pub(crate) fn put_placement(&self, state: PlacementState) {
+        let mut all = self.0.write();
+        if state.phase() == Phase::Removed {
+            all.placements.remove(&state.uid);
+            return;
         }
-        state.nodes.insert(key.clone(), node);
-        Some(key)
+        all.placements.insert(state.uid.clone(), state);
     }
 
-    /// A node is gone.
-    pub fn drop_node(&self, cluster: &Arc<str>, node: &Value) -> NodeKey {
-        let key = NodeKey { cluster: Arc::clone(cluster), name: meta(node, "name").into() };
-        self.state.write().nodes.remove(&key);
-        key
+    /// Notes a placement that was just asked for, unless more is known of it.
+    pub(crate) fn note_placement(&self, state: PlacementState) {
+        self.0.write().placements.entry(state.uid.clone()).or_insert(state);
     }
 
-    /// A watch of nodes has told all there is.
-    pub fn nodes_synced(&self, told: &HashSet<NodeKey>) {
-        let mut state = self.state.write();
-        state.nodes.retain(|key, _| told.contains(key));
-        state.nodes_synced = true;
+    /// The whole set of placements was told: forgets the others.
+    pub(crate) fn keep_placements(&self, told: &HashSet<String>) {
+        let mut state = self.0.write();
+        state.placements.retain(|uid, _| told.contains(uid));
+        state.placements_known = true;
     }
 
-    /// The fleet tells of a placement, or that it is gone.
-    pub fn put_placement(&self, placement: PlacementState, gone: bool) -> PodKey {
-        let uid: Arc<str> = placement.uid.as_str().into();
-        let key = PodKey { cluster: placement.cluster_id.as_str().into(), uid: Arc::clone(&uid) };
-        let mut state = self.state.write();
-        if gone {
-            state.placements.remove(&uid);
-        } else {
-            state.placements.insert(uid, Arc::new(placement));
-        }
-        key
+    /// The fleet is out of reach: what it has is not known any more.
+    pub(crate) fn forget_placements(&self) {
+        self.0.write().placements_known = false;
     }
 
-    /// The fleet has told all placements there are.
-    pub fn fleet_synced(&self, told: &HashSet<Arc<str>>) -> Vec<PodKey> {
-        let mut state = self.state.write();
-        let gone: Vec<Arc<str>> = state.placements.keys().filter(|uid| !told.contains(*uid)).cloned().collect();
-        let mut keys = Vec::new();
-        for uid in gone {
-            if let Some(placement) = state.placements.remove(&uid) {
-                keys.push(PodKey { cluster: placement.cluster_id.as_str().into(), uid });
-            }
-        }
-        state.fleet_synced = true;
-        keys
+    /// What there is of one UID on both sides.
+    pub(crate) fn both(&self, uid: &str) -> (Option<Pod>, Option<PlacementState>) {
+        let state = self.0.read();
+        (state.pods.get(uid).cloned(), state.placements.get(uid).cloned())
     }
 
-    /// The way to the fleet is broken: what is not known to be there may be there.
-    pub fn fleet_lost(&self) {
-        self.state.write().fleet_synced = false;
+    /// Every UID on either side.
+    pub(crate) fn uids(&self) -> Vec<String> {
+        let state = self.0.read();
+        let all: HashSet<&String> = state.pods.keys().chain(state.placements.keys()).collect();
+        all.into_iter().cloned().collect()
+    }
+}
+
+impl PodIndex for Mirror {
+    fn uid(&self, cluster: &str, namespace: &str, name: &str) -> Option<String> {
+        self.0.read().uids.get(&(cluster.into(), namespace.to_owned(), name.to_owned())).cloned()
     }
 
-    /// Whether everything has been told at least once.
-    pub fn is_complete(&self) -> bool {
-        let state = self.state.read();
-        state.nodes_synced && state.pods_synced && state.fleet_synced
-    }
-
-    /// What is known of one pod.
-    pub fn see(&self, key: &PodKey) -> Seen {
-        let state = self.state.read();
-        let pod = state.pods.get(key).cloned();
-        let node = pod.as_ref().and_then(|pod| {
-            let name = pod["spec"]["nodeName"].as_str().unwrap_or_default().into();
-            state.nodes.get(&NodeKey { cluster: Arc::clone(&key.cluster), name }).cloned()
-        });
-        Seen {
-            pod,
-            node,
-            placement: state.placements.get(&key.uid).cloned(),
-            complete: state.nodes_synced && state.pods_synced && state.fleet_synced,
-        }
-    }
-
-    /// The pod of a name.
-    pub fn pod_named(&self, cluster: &str, namespace: &str, name: &str) -> Option<(PodKey, Arc<Value>)> {
-        let state = self.state.read();
-        let uid = state.names.get(&(cluster.into(), namespace.to_owned(), name.to_owned()))?;
-        let key = PodKey { cluster: cluster.into(), uid: Arc::clone(uid) };
-        state.pods.get(&key).map(|pod| (key.clone(), Arc::clone(pod)))
-    }
-
-    /// One node.
-    pub fn node(&self, key: &NodeKey) -> Option<Arc<Value>> {
-        self.state.read().nodes.get(key).cloned()
-    }
-
-    /// All virtual nodes.
-    pub fn nodes(&self) -> Vec<NodeKey> {
-        self.state.read().nodes.keys().cloned().collect()
-    }
-
-    /// All pods on our nodes.
-    pub fn pods(&self) -> Vec<(PodKey, Arc<Value>)> {
-        self.state.read().pods.iter().map(|(key, pod)| (key.clone(), Arc::clone(pod))).collect()
-    }
-
-    /// Everything that has a pod or a placement.
-    pub fn keys(&self) -> Vec<PodKey> {
-        let state = self.state.read();
-        let placed = state.placements.values().map(|placement| PodKey {
-            cluster: placement.cluster_id.as_str().into(),
-            uid: placement.uid.as_str().into(),
-        });
-        let all: HashSet<PodKey> = state.pods.keys().cloned().chain(placed).collect();
-        all.into_iter().collect()
-    }
-
-    /// Pods on one node.
-    pub fn pods_on(&self, node: &NodeKey) -> Vec<PodKey> {
-        let state = self.state.read();
-        let on = |pod: &Value| pod["spec"]["nodeName"].as_str() == Some(&*node.name);
-        let own = state.pods.iter().filter(|(key, pod)| key.cluster == node.cluster && on(pod));
-        own.map(|(key, _)| key.clone()).collect()
+    fn pod(&self, uid: &str) -> Option<Arc<Value>> {
+        self.0.read().pods.get(uid).map(|pod| Arc::clone(&pod.value))
     }
 }
