@@ -21,7 +21,8 @@ impl Client {
     pub(crate) fn new(profile: Profile) -> Result<Self, Error> {
         // Another default provider would already be installed only by a bug; ours is the only caller.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        let mut builder = reqwest::Client::builder().timeout(TIMEOUT).user_agent(concat!("hako/", env!("CARGO_PKG_VERSION")));
+        let mut builder =
+            reqwest::Client::builder().timeout(TIMEOUT).user_agent(concat!("hako/", env!("CARGO_PKG_VERSION")));
         if let Some(ca) = &profile.ca {
             let path = ca.display();
             let pem = std::fs::read(ca).map_err(Error::io(format!("read the CA {path}")))?;

@@ -13,7 +13,9 @@ pub(crate) enum Error {
     #[error("{message} ({code}, HTTP {status}, request {request_id})")]
     Refused { status: u16, code: String, message: String, request_id: String },
     /// The service cannot be reached.
-    #[error("cannot reach {endpoint}: {cause}\n  is the cloud running? `cargo xtask up` starts it; HAKO_ENDPOINT and HAKO_CA say where it is")]
+    #[error(
+        "cannot reach {endpoint}: {cause}\n  is the cloud running? `cargo xtask up` starts it; HAKO_ENDPOINT and HAKO_CA say where it is"
+    )]
     Unreachable { endpoint: String, cause: String },
     /// Something else.
     #[error("{0}")]

@@ -250,8 +250,7 @@ impl Actor {
             for message in moves.drain(..) {
                 self.apply(message, &mut effects, &mut replies);
             }
-            let patience =
-                Patience { silent_after: self.config.silent_after, lost_after: self.config.lost_after };
+            let patience = Patience { silent_after: self.config.silent_after, lost_after: self.config.lost_after };
             self.core.judge(Instant::now(), unix_ms(), patience, &mut effects);
             self.core.send_networks(unix_ms(), &mut effects);
             match store::save(&self.db, &self.config.sealer, &self.core, &effects).await {

@@ -6,9 +6,7 @@ use crate::{
 };
 use domain::HostId;
 use futures::{Stream, StreamExt};
-use proto::fleet::{
-    AgentMessage, ControlMessage, Hello, StreamFrame, agent_message::Message, agents_server::Agents,
-};
+use proto::fleet::{AgentMessage, ControlMessage, Hello, StreamFrame, agent_message::Message, agents_server::Agents};
 use std::{
     pin::Pin,
     sync::{
@@ -37,7 +35,8 @@ impl AgentsApi {
 
 /// The host that a certificate names.
 fn caller<T>(request: &Request<T>) -> Result<HostId, Status> {
-    let name = runtime::tls::grpc_peer(request).ok_or_else(|| Status::unauthenticated("a client certificate is needed"))?;
+    let name =
+        runtime::tls::grpc_peer(request).ok_or_else(|| Status::unauthenticated("a client certificate is needed"))?;
     HostId::from_common_name(&name).ok_or_else(|| Status::permission_denied("only hosts' agents may call this"))
 }
 

@@ -250,7 +250,9 @@ impl Core {
         let Some(row) = self.rows.get(uid).filter(|row| row.phase == Phase::Waiting) else { return false };
         let mut peers: HashMap<String, u32> = HashMap::new();
         if !row.spread_group.is_empty() {
-            for host in self.rows.values().filter(|r| r.spread_group == row.spread_group).filter_map(|r| r.host.as_ref()) {
+            for host in
+                self.rows.values().filter(|r| r.spread_group == row.spread_group).filter_map(|r| r.host.as_ref())
+            {
                 *peers.entry(host.to_string()).or_default() += 1;
             }
         }
@@ -268,8 +270,7 @@ impl Core {
             };
             return false;
         };
-        row.body.attachment =
-            Some(fleet::Attachment { network_id: row.network.clone(), address: address.clone() });
+        row.body.attachment = Some(fleet::Attachment { network_id: row.network.clone(), address: address.clone() });
         row.phase = Phase::Placed;
         row.host = Some(host.clone());
         row.address = Some(address);
@@ -291,12 +292,8 @@ impl Core {
 
     fn recount(&mut self, host: &HostId) {
         self.used.remove(host.as_str());
-        let uids: Vec<String> = self
-            .rows
-            .values()
-            .filter(|row| row.host.as_ref() == Some(host))
-            .map(|row| row.body.uid.clone())
-            .collect();
+        let uids: Vec<String> =
+            self.rows.values().filter(|row| row.host.as_ref() == Some(host)).map(|row| row.body.uid.clone()).collect();
         for uid in uids {
             self.occupy(&uid);
         }
@@ -393,8 +390,7 @@ impl Core {
         let mut sync = Sync::default();
         for row in self.rows.values().filter(|row| row.host.as_ref() == Some(host)) {
             let uid = row.body.uid.clone();
-            let removal =
-                |moved| RemovePlacement { uid: uid.clone(), grace_seconds: row.grace_seconds, moved };
+            let removal = |moved| RemovePlacement { uid: uid.clone(), grace_seconds: row.grace_seconds, moved };
             match row.phase {
                 Phase::Placed => sync.placements.push(row.body.clone()),
                 Phase::Removing => sync.removals.push(removal(false)),
@@ -409,11 +405,12 @@ impl Core {
 
     fn network(&self, id: &str, host: &HostId) -> Option<Network> {
         let net = self.nets.get(id)?;
-        let remote = self.rows.values().filter(|row| row.network == id && row.phase == Phase::Placed).filter_map(|row| {
-            let other = row.host.as_ref().filter(|other| *other != host)?;
-            let host_address = self.hosts.get(other)?.underlay_address.clone();
-            Some(RemotePod { address: row.address.clone()?, host_address })
-        });
+        let remote =
+            self.rows.values().filter(|row| row.network == id && row.phase == Phase::Placed).filter_map(|row| {
+                let other = row.host.as_ref().filter(|other| *other != host)?;
+                let host_address = self.hosts.get(other)?.underlay_address.clone();
+                Some(RemotePod { address: row.address.clone()?, host_address })
+            });
         Some(Network {
             id: id.to_owned(),
             generation: net.generation,
@@ -421,7 +418,9 @@ impl Core {
             pod_cidr: net.pod_cidr.clone(),
             service_cidr: net.service_cidr.clone(),
             remote_pods: remote.collect(),
-            api_service_address: first_service_address(&net.service_cidr).map(|a| format!("{a}:443")).unwrap_or_default(),
+            api_service_address: first_service_address(&net.service_cidr)
+                .map(|a| format!("{a}:443"))
+                .unwrap_or_default(),
             api_backend_address: self.api_backend.clone(),
         })
     }
@@ -507,7 +506,9 @@ impl Core {
             .filter_map(|host| {
                 let quiet = now.saturating_duration_since(host.seen);
                 match host.link {
-                    Link::Ready(_) | Link::Away if quiet > patience.silent_after => Some((host.id.clone(), Link::Silent)),
+                    Link::Ready(_) | Link::Away if quiet > patience.silent_after => {
+                        Some((host.id.clone(), Link::Silent))
+                    }
                     Link::Silent if quiet > patience.lost_after => Some((host.id.clone(), Link::Lost)),
                     _ => None,
                 }

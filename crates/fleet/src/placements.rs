@@ -81,8 +81,11 @@ impl Placements for PlacementsApi {
     async fn put(&self, request: Request<PutRequest>) -> Result<Response<PutResponse>, Status> {
         authorise(&request)?;
         let mut row = row(request.into_inner())?;
-        let cluster: ClusterId =
-            row.body.cluster_id.parse().map_err(|_| Status::invalid_argument("placement.cluster_id is no cluster's id"))?;
+        let cluster: ClusterId = row
+            .body
+            .cluster_id
+            .parse()
+            .map_err(|_| Status::invalid_argument("placement.cluster_id is no cluster's id"))?;
         (row.body.tenant_id, row.body.compartment_id) = self.fleet.ensure_network(&cluster).await?;
         row.body.attachment = None;
         let row = self.fleet.ask(|reply| Move::Put { row: Box::new(row), reply }).await?;

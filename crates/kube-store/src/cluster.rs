@@ -375,7 +375,9 @@ impl Writer {
         let commit = store::commit(&self.context.db, self.taken, from, to, &batch);
         match tokio::time::timeout(COMMIT_TIMEOUT, commit).await {
             Ok(Ok(true)) => {}
-            Ok(Ok(false)) => return Err(StoreError::Unavailable("another replica has taken the cluster; retry".into())),
+            Ok(Ok(false)) => {
+                return Err(StoreError::Unavailable("another replica has taken the cluster; retry".into()));
+            }
             Ok(Err(error)) => return Err(StoreError::from(error)),
             Err(_) => return Err(StoreError::Unavailable("the database did not answer in time; retry".into())),
         }

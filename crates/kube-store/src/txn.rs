@@ -99,11 +99,7 @@ impl<'a> Txn<'a> {
         self.merged(self.state.owned_by(uid).into_iter(), fits)
     }
 
-    fn merged(
-        &self,
-        stored: impl Iterator<Item = Arc<Object>>,
-        fits: impl Fn(&Object) -> bool,
-    ) -> Vec<Arc<Object>> {
+    fn merged(&self, stored: impl Iterator<Item = Arc<Object>>, fits: impl Fn(&Object) -> bool) -> Vec<Arc<Object>> {
         let mut all: Vec<_> = stored.filter(|object| self.overlaid(&object.key).is_none()).collect();
         let stored_len = all.len();
         let batch = self.batch.latest.iter().filter(|(key, _)| !self.own.latest.contains_key(key));

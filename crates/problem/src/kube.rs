@@ -23,8 +23,7 @@ impl Cause {
 
     /// A missing value: `Required value: <detail>`.
     pub fn required(field: impl Into<String>, detail: &str) -> Self {
-        let message =
-            if detail.is_empty() { "Required value".to_owned() } else { format!("Required value: {detail}") };
+        let message = if detail.is_empty() { "Required value".to_owned() } else { format!("Required value: {detail}") };
         Self::make("FieldValueRequired", field, message)
     }
 
@@ -113,8 +112,7 @@ impl Status {
     /// 409 for an update with an old `resourceVersion`.
     #[must_use]
     pub fn stale(resource: &str, name: &str) -> Self {
-        let why =
-            "the object has been modified; please apply your changes to the latest version and try again";
+        let why = "the object has been modified; please apply your changes to the latest version and try again";
         Self::conflict(resource, name, why)
     }
 

@@ -34,7 +34,8 @@ const MESSAGE_BYTES: usize = 256 << 20;
 pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> {
     let control = Control::new(&config.control_endpoint, &config.identity)?;
     let fleet = PlacementsClient::new(channel(&config)?).max_decoding_message_size(MESSAGE_BYTES);
-    let bind = |address| async move { TcpListener::bind(address).await.with_context(|| format!("cannot bind {address}")) };
+    let bind =
+        |address| async move { TcpListener::bind(address).await.with_context(|| format!("cannot bind {address}")) };
     let (ops, api) = (bind(config.ops_listen).await?, bind(config.listen).await?);
     let address = config.advertised_address.unwrap_or(config.listen.ip());
     let endpoint = Endpoint { address, port: api.local_addr()?.port() };
@@ -43,16 +44,11 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
     let (recorder, events) = Recorder::new(control.clone(), Arc::clone(&mirror));
     let queue = Queue::new(Backoff::default());
     let refresh = Duration::from_secs(config.refresh_seconds.max(1));
-    let sync =
-        Sync::new(control.clone(), fleet.clone(), Arc::clone(&mirror), recorder.clone(), address, refresh);
-    let pool = reconcile::run(
-        queue.clone(),
-        reconcile::Config::default(),
-        Arc::new(sync),
-        Arc::new(Quiet),
-        stop.clone(),
-    );
-    let feed = Feed { control: control.clone(), fleet: fleet.clone(), mirror: Arc::clone(&mirror), queue, recorder, endpoint };
+    let sync = Sync::new(control.clone(), fleet.clone(), Arc::clone(&mirror), recorder.clone(), address, refresh);
+    let pool =
+        reconcile::run(queue.clone(), reconcile::Config::default(), Arc::new(sync), Arc::new(Quiet), stop.clone());
+    let feed =
+        Feed { control: control.clone(), fleet: fleet.clone(), mirror: Arc::clone(&mirror), queue, recorder, endpoint };
     let period = Duration::from_secs(config.heartbeat_seconds.max(1));
     let heartbeats = node::heartbeats(control, Arc::clone(&mirror), endpoint, period, stop.clone());
     let kubelet = Arc::new(Kubelet::new(fleet, mirror));

@@ -66,7 +66,9 @@ pub(crate) fn status_patch(node: &Value, endpoint: Endpoint, now: &str) -> Optio
         })
     };
     let mut all = vec![condition("Ready", "True", "KubeletReady", "the virtual node takes pods")];
-    all.extend(pressures.iter().map(|kind| condition(kind, "False", "VirtualNode", "a virtual node has no such limit")));
+    all.extend(
+        pressures.iter().map(|kind| condition(kind, "False", "VirtualNode", "a virtual node has no such limit")),
+    );
     let mut status = wanted;
     status["conditions"] = Value::Array(all);
     Some(json!({"status": status}))

@@ -103,7 +103,8 @@ mod tests {
     #[test]
     fn variables_are_those_of_the_documentation() {
         let service = json!({"metadata": {"name": "redis-primary"}, "spec": {"clusterIP": "10.0.0.11", "ports": [{"port": 6379}]}});
-        let text: Vec<String> = variables(&service).into_iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let text: Vec<String> =
+            variables(&service).into_iter().map(|(name, value)| format!("{name}={value}")).collect();
         let expect = [
             "REDIS_PRIMARY_SERVICE_HOST=10.0.0.11",
             "REDIS_PRIMARY_SERVICE_PORT=6379",

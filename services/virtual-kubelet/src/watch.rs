@@ -17,7 +17,7 @@ use tonic::transport::Channel;
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// What the watches feed.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Feed {
     pub(crate) control: Control,
     pub(crate) fleet: PlacementsClient<Channel>,

@@ -53,8 +53,7 @@ async fn acknowledged_writes_survive_and_revisions_go_on() {
         let stores = world.replica("a", LONG).await;
         let cluster = stores.create_cluster(&id).await.unwrap();
         let writes = (0..200).map(|n| put(&cluster, key("things", &format!("t{n}")), object(&format!("t{n}"), "x")));
-        let mut revisions: Vec<u64> =
-            futures::future::join_all(writes).await.into_iter().map(Result::unwrap).collect();
+        let mut revisions: Vec<u64> = futures::future::join_all(writes).await.into_iter().map(Result::unwrap).collect();
         revisions.sort_unstable();
         assert_eq!(revisions, (1..=200).collect::<Vec<u64>>());
     }
@@ -96,7 +95,9 @@ async fn a_watch_sees_each_write_once_and_in_order() {
     put(&cluster, key("things", "a"), object("a", "0")).await.unwrap();
     let mut watch = cluster.watch("things", 0).unwrap();
     for n in 1..=300 {
-        put(&cluster, key(if n % 3 == 0 { "others" } else { "things" }, "a"), object("a", &n.to_string())).await.unwrap();
+        put(&cluster, key(if n % 3 == 0 { "others" } else { "things" }, "a"), object("a", &n.to_string()))
+            .await
+            .unwrap();
     }
     cluster.write::<_, PutError, _>(|txn| Ok(txn.delete(&key("things", "a")))).await.unwrap();
     let mut last = 0;
@@ -124,8 +125,7 @@ async fn secrets_are_not_stored_in_the_clear() {
     let stores = world.replica("a", LONG).await;
     let cluster = stores.create_cluster(&id).await.unwrap();
     put(&cluster, key("secrets", "s"), object("s", "hunter2")).await.unwrap();
-    let bodies: Vec<Vec<u8>> =
-        sqlx::query_scalar("select body from kube_objects").fetch_all(&world.db).await.unwrap();
+    let bodies: Vec<Vec<u8>> = sqlx::query_scalar("select body from kube_objects").fetch_all(&world.db).await.unwrap();
     assert!(bodies.iter().all(|body| !body.windows(7).any(|w| w == b"hunter2")));
     let again = world.replica("a", LONG).await.cluster(&id).await.unwrap();
     assert_eq!(again.get(&key("secrets", "s")).unwrap().value()["text"], "hunter2");

@@ -8,10 +8,7 @@ const VOLUMES: &[&str] = &["emptyDir", "configMap", "secret", "projected", "down
 
 /// All containers of a pod, init and ephemeral ones included.
 pub(crate) fn containers(pod: &Value) -> impl Iterator<Item = &Value> {
-    ["initContainers", "containers"]
-        .into_iter()
-        .filter_map(|list| pod["spec"][list].as_array())
-        .flatten()
+    ["initContainers", "containers"].into_iter().filter_map(|list| pod["spec"][list].as_array()).flatten()
 }
 
 /// Why a pod can't run on a virtual node; `None` if it can.
@@ -26,7 +23,10 @@ pub(crate) fn refusal(pod: &Value) -> Option<String> {
         let name = volume["name"].as_str().unwrap_or_default();
         let kind = volume.as_object().into_iter().flatten().map(|(key, _)| key.as_str()).find(|key| *key != "name");
         if let Some(kind) = kind.filter(|kind| !VOLUMES.contains(kind)) {
-            return Some(format!("volume {name:?}: {kind} is not possible on virtual nodes; use one of {}", VOLUMES.join(", ")));
+            return Some(format!(
+                "volume {name:?}: {kind} is not possible on virtual nodes; use one of {}",
+                VOLUMES.join(", ")
+            ));
         }
     }
     containers(pod).find_map(container_refusal)

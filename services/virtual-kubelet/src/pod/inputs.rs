@@ -12,7 +12,11 @@ pub(crate) enum Wanted {
     Secret(String),
     PullSecret(String),
     /// A service-account token for a projected volume: `<volume>/<path>`, audience, seconds.
-    Token { name: String, audience: String, seconds: u64 },
+    Token {
+        name: String,
+        audience: String,
+        seconds: u64,
+    },
 }
 
 fn name_of(source: &Value, field: &str) -> Option<String> {

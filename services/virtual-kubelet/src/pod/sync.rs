@@ -139,7 +139,9 @@ fn essence(pod: &Value) -> Vec<u8> {
         object.remove("status");
     }
     if let Some(metadata) = pod["metadata"].as_object_mut() {
-        for field in ["resourceVersion", "managedFields", "generation", "deletionTimestamp", "deletionGracePeriodSeconds"] {
+        for field in
+            ["resourceVersion", "managedFields", "generation", "deletionTimestamp", "deletionGracePeriodSeconds"]
+        {
             metadata.remove(field);
         }
     }
@@ -245,7 +247,15 @@ impl Sync {
             self.send(pod, placement).await?;
         }
         let waiting = known.map(|known| known.waiting).unwrap_or_default();
-        let next = Known { pod: pod_digest, placement: content, generation, refreshed: Instant::now(), missing, tokens, waiting };
+        let next = Known {
+            pod: pod_digest,
+            placement: content,
+            generation,
+            refreshed: Instant::now(),
+            missing,
+            tokens,
+            waiting,
+        };
         self.known.lock().insert(uid.to_owned(), next);
         Ok(Next::After(if missing { MISSING } else { self.refresh }))
     }
@@ -309,12 +319,7 @@ impl Sync {
         Ok(class["handler"].as_str().unwrap_or_default().to_owned())
     }
 
-    async fn inputs(
-        &self,
-        uid: &str,
-        pod: &Pod,
-        tokens: &mut HashMap<String, Token>,
-    ) -> Result<Vec<Input>, SyncError> {
+    async fn inputs(&self, uid: &str, pod: &Pod, tokens: &mut HashMap<String, Token>) -> Result<Vec<Input>, SyncError> {
         let mut all = Vec::new();
         for wanted in inputs::wanted(&pod.value) {
             all.push(match wanted {
