@@ -172,8 +172,4 @@ impl PodIndex for Mirror {
     fn uid(&self, cluster: &str, namespace: &str, name: &str) -> Option<String> {
         self.0.read().uids.get(&(cluster.into(), namespace.to_owned(), name.to_owned())).cloned()
     }
-
-    fn pod(&self, uid: &str) -> Option<Arc<Value>> {
-        self.0.read().pods.get(uid).map(|pod| Arc::clone(&pod.value))
-    }
 }

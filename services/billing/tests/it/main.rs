@@ -1,4 +1,5 @@
 //! The service in this process, on a real Postgres, behind mutual TLS.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking; helpers outside of #[test] functions too")]
 
 mod service;
 

@@ -7,7 +7,10 @@ mod world;
 
 use std::time::{Duration, Instant};
 
-use proto::fleet::Logs;
+use proto::fleet::control_message::Message as Say;
+use proto::fleet::stream_frame::Frame;
+use proto::fleet::stream_open::Kind as Open;
+use proto::fleet::{Attach, Exec, Logs, RemovePlacement, Resize, Stats};
 use serde_json::json;
 use world::{World, all_logs, condition};
 
@@ -210,5 +213,137 @@ async fn init_containers_run_in_order_and_jobs_end() {
     world.control.until(&stray, "removed", |_, status| status.removed).await;
     world.remove(&uid, 0).await;
     world.remove(&deadline, 0).await;
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_agent_takes_its_pods_up_again() {
+    let mut world = World::new().await;
+    world.stop_agent().await;
+    world.start_process();
+    let script = "n=0; while true; do n=$((n+1)); echo $n; sleep 0.1; done";
+    let uid = world
+        .place(
+            "steady",
+            json!({"terminationGracePeriodSeconds": 0, "containers": [{"name": "c", "command": ["sh", "-c", script],
+        "readinessProbe": {"exec": {"command": ["true"]}}}]}),
+        )
+        .await;
+    let id = world.ready(&uid).await["containerStatuses"][0]["containerID"].clone();
+    let mut others = Vec::new();
+    for n in 0..3 {
+        world.kill_process();
+        // Placed while nobody listens: it comes with the next sync.
+        world.start_process();
+        let name = format!("other-{n}");
+        others
+            .push(world.place(&name, json!({"terminationGracePeriodSeconds": 0, "containers": [{"name": "c"}]})).await);
+        world.kill_process();
+        world.start_process();
+        let status = world.ready(&others[n]).await;
+        assert_eq!(status["containerStatuses"][0]["restartCount"], 0);
+    }
+    let status = world.ready(&uid).await;
+    assert_eq!(
+        (&status["containerStatuses"][0]["containerID"], &status["containerStatuses"][0]["restartCount"]),
+        (&id, &json!(0))
+    );
+    let numbers: Vec<u32> = world.logs(&uid, all_logs()).await.lines().map(|l| l.parse().unwrap()).collect();
+    assert!(numbers.windows(2).all(|w| w[1] == w[0] + 1), "the container never stopped: {numbers:?}");
+    eprintln!("agent's memory with {} pods: {} KiB", others.len() + 1, world.process_memory_kib());
+
+    // Killed in the middle of a removal, it finishes it.
+    let wish = RemovePlacement { uid: uid.clone(), grace_seconds: 3, moved: false };
+    world.control.say(Say::Remove(wish)).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    world.kill_process();
+    world.start_process();
+    world.control.until(&uid, "removed", |_, status| status.removed).await;
+    for other in others {
+        world.remove(&other, 0).await;
+    }
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn terminals_attach_follow_and_stats_reach_into_pods() {
+    let mut world = World::new().await;
+    let uid = world.place("shell", json!({"terminationGracePeriodSeconds": 0, "containers": [{"name": "c", "stdin": true,
+        "command": ["sh", "-c", "while read line; do echo got $line; [ $line = end ] && exit 0; done"]}], "restartPolicy": "Never"})).await;
+    world.ready(&uid).await;
+
+    let command = ["sh", "-c", "read x; stty size; echo x=$x; exit 4"].map(str::to_owned).to_vec();
+    let exec = Exec { command, stdin: true, stdout: true, tty: true, ..Default::default() };
+    let stream = world.control.open(&uid, Open::Exec(exec)).await;
+    stream.send(Frame::Resize(Resize { width: 91, height: 33 })).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    stream.send(Frame::Stdin("typed\n".into())).await;
+    let (out, _, end) = stream.finish().await;
+    assert!(out.contains("33 91") && out.contains("x=typed"), "{out}");
+    assert_eq!(end.exit_code, 4);
+
+    let cat = Exec { command: vec!["wc".into(), "-c".into()], stdin: true, stdout: true, ..Default::default() };
+    let stream = world.control.open(&uid, Open::Exec(cat)).await;
+    for _ in 0..64 {
+        stream.send(Frame::Stdin(vec![b'x'; 16 * 1024].into())).await;
+    }
+    stream.send(Frame::StdinClosed(true)).await;
+    assert_eq!(stream.finish().await.0.trim(), (64 * 16 * 1024).to_string(), "a closed input ends the command");
+
+    let (document, _, _) = world.control.open(&uid, Open::Stats(Stats {})).await.finish().await;
+    let stats: serde_json::Value = serde_json::from_str(&document).unwrap();
+    assert_eq!(stats["containers"][0]["name"], "c");
+
+    let follow = world.control.open(&uid, Open::Logs(Logs { follow: true, ..all_logs() })).await;
+    let attach = Attach { stdin: true, stdout: true, ..Default::default() };
+    let attached = world.control.open(&uid, Open::Attach(attach)).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    attached.send(Frame::Stdin("one\nend\n".into())).await;
+    assert_eq!(attached.finish().await.0, "got one\ngot end\n");
+    assert_eq!(follow.finish().await.0, "got one\ngot end\n", "a follower sees all and ends with the container");
+    world.phase(&uid, "Succeeded").await;
+
+    let missing = Exec { command: vec!["true".into()], stdout: true, ..Default::default() };
+    let (_, _, end) = world.control.open(&uid, Open::Exec(missing)).await.finish().await;
+    assert_eq!(end.reason, "NotFound");
+    world.remove(&uid, 0).await;
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn limits_bite_and_what_must_go_goes_at_once() {
+    let mut world = World::new().await;
+    let hungry = world
+        .place(
+            "hungry",
+            json!({"restartPolicy": "Never", "containers": [{"name": "c", "resources": {"limits": {"memory": "16Mi"}},
+        "command": ["sh", "-c", "tail /dev/zero"]}]}),
+        )
+        .await;
+    let stubborn =
+        json!({"containers": [{"name": "c", "command": ["sh", "-c", "trap '' TERM; while true; do sleep 0.1; done"]}]});
+    let forced = world.place("forced", stubborn.clone()).await;
+    let moved = world.place("moved", stubborn).await;
+    let waiting =
+        world.place("waiting", json!({"containers": [{"name": "c", "image": "10.255.255.1:5000/slow:1"}]})).await;
+
+    let status = world.phase(&hungry, "Failed").await;
+    assert_eq!(status["containerStatuses"][0]["state"]["terminated"]["reason"], "OOMKilled");
+    world.ready(&forced).await;
+    world.ready(&moved).await;
+
+    let begun = Instant::now();
+    let wish =
+        |uid: &str, grace_seconds, moved| Say::Remove(RemovePlacement { uid: uid.to_owned(), grace_seconds, moved });
+    world.control.say(wish(&forced, 60, false)).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    world.control.say(wish(&forced, 0, false)).await;
+    world.control.say(wish(&moved, 60, true)).await;
+    world.control.say(wish(&waiting, 30, false)).await;
+    for uid in [&forced, &moved, &waiting] {
+        world.control.until(uid, "removed", |_, status| status.removed).await;
+    }
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    world.remove(&hungry, 0).await;
     world.end().await;
 }

@@ -19,6 +19,7 @@ pub(crate) struct World {
     pub(crate) control: Control,
     config: String,
     agent: Option<(JoinHandle<anyhow::Result<()>>, CancellationToken)>,
+    process: Option<std::process::Child>,
     placements: HashMap<String, Placement>,
     next_address: AtomicU32,
     // Last: it goes when the agent has.
@@ -48,7 +49,8 @@ impl World {
             containerd.netns,
         );
         let next_address = AtomicU32::new(10);
-        let mut world = Self { control, config, agent: None, placements: HashMap::new(), next_address, containerd };
+        let mut world =
+            Self { control, config, agent: None, process: None, placements: HashMap::new(), next_address, containerd };
         world.update_sync();
         world.start_agent();
         world
@@ -59,6 +61,32 @@ impl World {
         let stop = CancellationToken::new();
         let task = tokio::spawn(node_agent::run(config, stop.clone()));
         self.agent = Some((task, stop));
+    }
+
+    /// Starts the agent's own binary, to be killed.
+    pub(crate) fn start_process(&mut self) {
+        let file = self.containerd.dir.join("agent.toml");
+        std::fs::write(&file, &self.config).unwrap();
+        let log = std::fs::File::create(self.containerd.dir.join("agent.log")).unwrap();
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_hako-node-agent"));
+        command.arg("--config").arg(file).stdout(log.try_clone().unwrap()).stderr(log);
+        self.process = Some(command.spawn().unwrap());
+    }
+
+    /// SIGKILL.
+    pub(crate) fn kill_process(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            process.kill().unwrap();
+            process.wait().unwrap();
+        }
+    }
+
+    /// Resident memory of the agent's process, in KiB.
+    pub(crate) fn process_memory_kib(&self) -> u64 {
+        let id = self.process.as_ref().unwrap().id();
+        let text = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();
+        let line = text.lines().find_map(|l| l.strip_prefix("VmRSS:")).unwrap();
+        line.split_whitespace().next().unwrap().parse().unwrap()
     }
 
     pub(crate) async fn stop_agent(&mut self) {
@@ -183,6 +211,12 @@ impl World {
     /// Ends the agent; the rest goes by itself.
     pub(crate) async fn end(mut self) {
         self.stop_agent().await;
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.kill_process();
     }
 }
 

@@ -1,4 +1,5 @@
 //! Tenant networks on real namespaces: two hosts joined by a bridge, each with its own instance of the network part.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking; helpers outside of #[test] functions too")]
 
 mod world;
 

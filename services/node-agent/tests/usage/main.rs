@@ -1,4 +1,5 @@
 //! The journal against a billing that refuses, loses answers and goes away: a stand-in on real gRPC with mutual TLS.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking; helpers outside of #[test] functions too")]
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
