@@ -1,4 +1,5 @@
 //! The cloud API on a real PostgreSQL, a real store and a real fleet without hosts.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on must stop")]
 
 mod clusters;
 mod identity;

@@ -1,4 +1,5 @@
 //! The actor against a real Postgres: durability, fencing, watches, eviction, encryption.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on must stop")]
 
 use domain::ClusterId;
 use kube_store::{EventKind, Key, Limits, PutError, Signal, StoreConfig, StoreError, Stores, WriteError};

@@ -1,4 +1,5 @@
 //! Clients against servers over in-memory connections: exec over SPDY and WebSocket, port-forward directly and tunnelled.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on must stop")]
 
 mod forward;
 mod remote;

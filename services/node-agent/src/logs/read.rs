@@ -50,7 +50,8 @@ pub async fn stream(
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && !follow => continue,
             Err(error) => return Err(error),
         };
-        let mut reader = Reader { path, buffer: BufReader::with_capacity(PIECE, opened), pending: Vec::new() };
+        let mut reader =
+            Reader { path, buffer: BufReader::with_capacity(PIECE, opened), pending: Vec::new(), aside: false };
         if offset > 0 {
             reader.buffer.seek(SeekFrom::Start(std::mem::take(&mut offset))).await?;
         }
@@ -66,6 +67,8 @@ struct Reader<'a> {
     buffer: BufReader<File>,
     /// The beginning of a line that is still being written.
     pending: Vec<u8>,
+    /// The file has been put aside and is complete; it is read once more before the new one.
+    aside: bool,
 }
 
 impl Reader<'_> {
@@ -125,6 +128,10 @@ impl Reader<'_> {
         if mine.ino() == now.ino() {
             return Ok(false);
         }
+        if !std::mem::replace(&mut self.aside, true) {
+            return Ok(true);
+        }
+        self.aside = false;
         self.buffer = BufReader::with_capacity(PIECE, File::open(self.path).await?);
         self.pending.clear();
         Ok(true)

@@ -347,3 +347,27 @@ async fn limits_bite_and_what_must_go_goes_at_once() {
     world.remove(&hungry, 0).await;
     world.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn logs_rotate_and_followers_miss_nothing() {
+    let mut world = World::new().await;
+    let line = "0123456789".repeat(20);
+    let script = format!(
+        "n=0; while [ $n -lt 1500 ]; do n=$((n+1)); echo $n {line}; [ $((n % 10)) = 0 ] && sleep 0.1; done; sleep 1000"
+    );
+    let uid = world.place("chatty", json!({"containers": [{"name": "c", "command": ["sh", "-c", script]}]})).await;
+    world.ready(&uid).await;
+    let follow = world.control.open(&uid, Open::Logs(Logs { follow: true, ..all_logs() })).await;
+    let dir = world.containerd.dir.join(format!("agent/logs/default_chatty_{uid}/c"));
+    let begun = Instant::now();
+    while std::fs::read_dir(&dir).unwrap().count() < 2 || !world.logs(&uid, all_logs()).await.contains("\n1500 ") {
+        assert!(begun.elapsed() < Duration::from_secs(40), "no rotation");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    assert!(std::fs::read_dir(&dir).unwrap().count() <= 3);
+    world.control.say(Say::Remove(RemovePlacement { uid: uid.clone(), grace_seconds: 0, moved: false })).await;
+    let (text, _, _) = follow.finish().await;
+    let numbers: Vec<u32> = text.lines().filter_map(|l| l.split(' ').next()?.parse().ok()).collect();
+    assert_eq!(numbers, (1..=1500).collect::<Vec<_>>());
+    world.end().await;
+}

@@ -37,6 +37,7 @@ impl World {
         let config = format!(
             "host_id = \"h1\"\ncontrol_endpoint = \"https://127.0.0.1:{port}\"\nbilling_endpoint = \"https://127.0.0.1:9\"\n\
              containerd_socket = {}\nstate_dir = {}\nops_listen = \"127.0.0.1:0\"\ncgroup_root = \"/hako-{}\"\n\
+             [logs]\nmax_bytes = 65536\nmax_files = 3\n\
              [identity]\nca = {:?}\ncertificate = {:?}\nkey = {:?}\n\
              [network]\ncni_socket = {}\nunderlay_address = \"172.30.0.11\"\nnamespace = \"/run/netns/{}\"\n",
             path("containerd.sock"),
