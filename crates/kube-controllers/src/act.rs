@@ -44,58 +44,58 @@ pub(crate) struct Done {
     pub(crate) any: bool,
 }
 
+/// Actions of one sort in a row, which are carried out together.
+enum Step {
+    Patches(Vec<(Target, Value)>),
+    Creations(Vec<Creation>),
+    Deletions(Vec<Deletion>),
+    Record(Note),
+}
+
+/// Groups actions without changing their order.
+fn steps(actions: Vec<Action>) -> Vec<Step> {
+    let mut steps = Vec::new();
+    for action in actions {
+        match (action, steps.last_mut()) {
+            (Action::Patch { target, patch }, Some(Step::Patches(patches))) => patches.push((target, patch)),
+            (Action::Patch { target, patch }, _) => steps.push(Step::Patches(vec![(target, patch)])),
+            (Action::Create { resource, namespace, object, success, failure }, last) => {
+                let creation = Creation { resource, namespace, object, success, failure };
+                match last {
+                    Some(Step::Creations(creations)) => creations.push(creation),
+                    _ => steps.push(Step::Creations(vec![creation])),
+                }
+            }
+            (Action::Delete { target, grace, propagation, success }, last) => {
+                let deletion = (target, grace, propagation, success);
+                match last {
+                    Some(Step::Deletions(deletions)) => deletions.push(deletion),
+                    _ => steps.push(Step::Deletions(vec![deletion])),
+                }
+            }
+            (Action::Record(note), _) => steps.push(Step::Record(note)),
+        }
+    }
+    steps
+}
+
 /// Carries out a plan, in order. Stops at the first refusal to create: those after it would be refused as well.
 pub(crate) async fn act(world: &World, cluster: &Arc<Cluster>, plan: Plan) -> Result<Done, Fault> {
     let mut done = Done { any: !plan.actions.is_empty(), refused: None };
-    let mut actions = plan.actions.into_iter().peekable();
-    while let Some(action) = actions.peek() {
-        match action {
-            Action::Patch { .. } => {
-                let patches = take(&mut actions, |action| match action {
-                    Action::Patch { target, patch } => Ok((target, patch)),
-                    other => Err(other),
-                });
-                patch(cluster, patches).await?;
-            }
-            Action::Create { .. } => {
-                let creations = take(&mut actions, |action| match action {
-                    Action::Create { resource, namespace, object, success, failure } => {
-                        Ok(Creation { resource, namespace, object, success, failure })
-                    }
-                    other => Err(other),
-                });
+    for step in steps(plan.actions) {
+        match step {
+            Step::Patches(patches) => patch(cluster, patches).await?,
+            Step::Deletions(deletions) => delete(world, cluster, deletions).await?,
+            Step::Record(note) => world.recorder.record(cluster.id(), note),
+            Step::Creations(creations) => {
                 if let Err(refused) = create(world, cluster, creations).await? {
                     done.refused = Some(refused);
                     return Ok(done);
                 }
             }
-            Action::Delete { .. } => {
-                let deletions = take(&mut actions, |action| match action {
-                    Action::Delete { target, grace, propagation, success } => Ok((target, grace, propagation, success)),
-                    other => Err(other),
-                });
-                delete(world, cluster, deletions).await?;
-            }
-            Action::Record(_) => {
-                if let Some(Action::Record(note)) = actions.next() {
-                    world.recorder.record(cluster.id(), note);
-                }
-            }
         }
     }
     Ok(done)
-}
-
-/// Takes actions from the front as long as they are of one sort.
-fn take<T>(
-    actions: &mut std::iter::Peekable<std::vec::IntoIter<Action>>,
-    sort: impl Fn(Action) -> Result<T, Action>,
-) -> Vec<T> {
-    let mut taken = Vec::new();
-    while let Some(next) = actions.next_if(|action| sort(action.clone()).is_ok()) {
-        taken.extend(sort(next));
-    }
-    taken
 }
 
 /// The key under which a target is stored.

@@ -133,7 +133,7 @@ fn look_at_owners(observed: &Observed, plan: &mut Plan) {
         return;
     }
     let awaited = observed.owners.iter().any(|owner| owner.state == OwnerState::Waiting);
-    if !(awaited && !observed.dependents.is_empty()) {
+    if !awaited || observed.dependents.is_empty() {
         let propagation = if observed.has(ORPHAN) {
             Propagation::Orphan
         } else if observed.has(FOREGROUND) {

@@ -44,7 +44,10 @@ pub(crate) struct Memory {
 }
 
 /// Objects of one kind, parsed once per revision; by UID.
-pub(crate) struct Parsed<T>(Mutex<HashMap<Arc<str>, (u64, Arc<T>)>>);
+pub(crate) struct Parsed<T>(Mutex<ByUid<T>>);
+
+/// Revision and parsed form of objects.
+type ByUid<T> = HashMap<Arc<str>, (u64, Arc<T>)>;
 
 impl<T> Default for Parsed<T> {
     fn default() -> Self {
