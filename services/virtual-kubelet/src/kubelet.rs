@@ -1,19 +1,29 @@
-//! The kubelet API of our nodes. Only control may call it. So far: health and container logs.
+//! The kubelet API of our nodes: health, container logs, exec, attach, port-forward. Only control may call it; what it
+//! asks for is passed to the pod's host through the fleet.
+
+mod forward;
+mod logs;
+mod remote;
 
 use axum::{
     Extension, Router,
-    body::Body,
-    extract::{Path, Query, State},
+    extract::{Path, Request},
+    middleware::{self, Next},
     response::{IntoResponse, Response},
-    routing::get,
+    routing::{any, get},
 };
-use futures::StreamExt;
+use bytes::Bytes;
 use http::StatusCode;
 use proto::fleet::{
-    Logs, StreamFrame, StreamOpen, placements_client::PlacementsClient, stream_frame::Frame, stream_open::Kind,
+    StreamFrame, StreamOpen, placements_client::PlacementsClient, stream_frame::Frame, stream_open::Kind,
 };
 use std::{collections::HashMap, sync::Arc};
-use tonic::transport::Channel;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Streaming, transport::Channel};
+
+/// Frames on their way to a host: enough for a full window of 32 KiB pieces, little enough to slow a fast writer.
+const FRAMES: usize = 16;
 
 /// Finds pods by name.
 pub(crate) trait PodIndex: Send + Sync {
@@ -27,77 +37,70 @@ pub(crate) struct Kubelet {
     pods: Arc<dyn PodIndex>,
 }
 
+/// Both directions of one stream into a pod.
+struct Wire {
+    to_host: mpsc::Sender<StreamFrame>,
+    from_host: Streaming<StreamFrame>,
+}
+
+/// Sends a frame; false when the host is gone.
+async fn send(to_host: &mpsc::Sender<StreamFrame>, frame: Frame) -> bool {
+    to_host.send(StreamFrame { frame: Some(frame) }).await.is_ok()
+}
+
+/// Passes pieces on as standard input, and then its end.
+async fn send_input(mut from: mpsc::Receiver<Bytes>, to_host: &mpsc::Sender<StreamFrame>) {
+    while let Some(piece) = from.recv().await {
+        if !send(to_host, Frame::Stdin(piece)).await {
+            return;
+        }
+    }
+    send(to_host, Frame::StdinClosed(true)).await;
+}
+
 impl Kubelet {
     pub(crate) fn new(placements: PlacementsClient<Channel>, pods: Arc<dyn PodIndex>) -> Self {
         Self { placements, pods }
     }
+
+    /// UID of the pod that a path names; its namespace is `<cluster>:<namespace>`.
+    fn uid(&self, namespace: &str, pod: &str) -> Result<String, Response> {
+        let (cluster, namespace) = namespace.split_once(':').unwrap_or(("", namespace));
+        let missing = || (StatusCode::NOT_FOUND, format!("pod {pod:?} is not on this node")).into_response();
+        self.pods.uid(cluster, namespace, pod).ok_or_else(missing)
+    }
+
+    async fn open(&self, uid: String, kind: Kind) -> Result<Wire, tonic::Status> {
+        let (to_host, frames) = mpsc::channel(FRAMES);
+        let open = StreamOpen { uid, kind: Some(kind), ..StreamOpen::default() };
+        let _ = to_host.send(StreamFrame { frame: Some(Frame::Open(open)) }).await;
+        let from_host = self.placements.clone().open(ReceiverStream::new(frames)).await?.into_inner();
+        Ok(Wire { to_host, from_host })
+    }
 }
 
-/// All paths.
+/// All paths. Source: the kubelet's own server, `pkg/kubelet/server/server.go`.
 pub(crate) fn router(kubelet: Arc<Kubelet>) -> Router {
     Router::new()
+        .route("/containerLogs/{namespace}/{pod}/{container}", get(logs::serve))
+        .route("/exec/{namespace}/{pod}/{container}", any(remote::exec))
+        .route("/attach/{namespace}/{pod}/{container}", any(remote::attach))
+        .route("/portForward/{namespace}/{pod}", any(forward::serve))
+        .layer(middleware::from_fn(only_control))
+        // Tells nothing, and so is open to all.
         .route("/healthz", get(async || "ok"))
-        .route("/containerLogs/{namespace}/{pod}/{container}", get(logs))
         .with_state(kubelet)
 }
 
-fn logs_wish(container: String, query: &HashMap<String, String>) -> Logs {
-    let flag = |name: &str| query.get(name).is_some_and(|value| value == "true" || value == "1");
-    let number = |name: &str| query.get(name).and_then(|value| value.parse::<i64>().ok());
-    let since = number("sinceSeconds").map(|seconds| domain::unix_ms() - seconds * 1000);
-    let time = query.get("sinceTime").and_then(|time| time.parse::<jiff::Timestamp>().ok());
-    Logs {
-        container,
-        follow: flag("follow"),
-        previous: flag("previous"),
-        timestamps: flag("timestamps"),
-        tail_lines: number("tailLines").unwrap_or(-1),
-        since_ms: since.or_else(|| time.map(jiff::Timestamp::as_millisecond)).unwrap_or(0),
-        limit_bytes: number("limitBytes").unwrap_or(0),
-    }
-}
-
-async fn logs(
-    State(kubelet): State<Arc<Kubelet>>,
-    peer: Option<Extension<runtime::Peer>>,
-    Path((namespace, pod, container)): Path<(String, String, String)>,
-    Query(query): Query<HashMap<String, String>>,
-) -> Response {
+async fn only_control(peer: Option<Extension<runtime::Peer>>, request: Request, next: Next) -> Response {
     if peer.is_none_or(|peer| peer.common_name.as_deref() != Some("control")) {
         return (StatusCode::FORBIDDEN, "only control may call this").into_response();
     }
-    let (cluster, namespace) = namespace.split_once(':').unwrap_or(("", &namespace));
-    let Some(uid) = kubelet.pods.uid(cluster, namespace, &pod) else {
-        return (StatusCode::NOT_FOUND, format!("pod {pod:?} is not on this node")).into_response();
-    };
-    let open = StreamOpen { uid, kind: Some(Kind::Logs(logs_wish(container, &query))), ..StreamOpen::default() };
-    let first = StreamFrame { frame: Some(Frame::Open(open)) };
-    // The request's side stays open until the answer's ends.
-    let frames = futures::stream::iter([first]).chain(futures::stream::pending());
-    match kubelet.placements.clone().open(frames).await {
-        Err(status) => (StatusCode::BAD_GATEWAY, status.message().to_owned()).into_response(),
-        Ok(answer) => answered(answer.into_inner()).await,
-    }
+    next.run(request).await
 }
 
-/// The log's bytes; if the first frame is an error, that.
-async fn answered(mut frames: tonic::Streaming<StreamFrame>) -> Response {
-    let first = match frames.message().await {
-        Ok(Some(StreamFrame { frame: Some(Frame::End(end)) })) if !end.error.is_empty() => {
-            let code = match end.reason.as_str() {
-                "NotFound" => StatusCode::NOT_FOUND,
-                "BadRequest" => StatusCode::BAD_REQUEST,
-                _ => StatusCode::INTERNAL_SERVER_ERROR,
-            };
-            return (code, end.error).into_response();
-        }
-        Ok(first) => first,
-        Err(status) => return (StatusCode::BAD_GATEWAY, status.message().to_owned()).into_response(),
-    };
-    let bytes = futures::stream::iter(first.map(Ok)).chain(frames).filter_map(async |frame| match frame {
-        Ok(StreamFrame { frame: Some(Frame::Stdout(bytes) | Frame::Stderr(bytes)) }) => Some(Ok(bytes)),
-        Ok(_) => None,
-        Err(status) => Some(Err(status)),
-    });
-    Body::from_stream(bytes).into_response()
+type ContainerPath = Path<(String, String, String)>;
+
+fn flag(query: &HashMap<String, String>, name: &str) -> bool {
+    query.get(name).is_some_and(|value| value == "true" || value == "1")
 }

@@ -17,7 +17,7 @@ fn pem(label: &str, der: &[u8]) -> String {
 fn keys() -> Vec<(Algorithm, EncodingKey, Verifier)> {
     use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der};
     let ec = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).unwrap();
-    let ec_private: Pkcs8V1Der<'_> = ec.as_der().unwrap_or_else(|_| panic!("a P-256 key has a PKCS#8 form"));
+    let ec_private = ec.to_pkcs8v1().unwrap();
     let ec_public: PublicKeyX509Der<'_> = ec.public_key().as_der().unwrap();
     let ed = Ed25519KeyPair::generate().unwrap();
     let ed_public: PublicKeyX509Der<'_> = ed.public_key().as_der().unwrap();

@@ -180,9 +180,11 @@ struct PodBody {
     hosts: Vec<String>,
     first_seen: String,
     last_seen: String,
-    ocpu: Decimal,
+    ocpus: Decimal,
+    #[serde(rename = "memoryInGBs")]
     memory_gb: Decimal,
-    billed_ocpu: u64,
+    billed_ocpus: u64,
+    #[serde(rename = "billedMemoryInGBs")]
     billed_memory_gb: u64,
     seconds: u64,
     ocpu_seconds: u64,
@@ -196,9 +198,11 @@ struct PodBody {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct LineBody {
-    ocpu: Decimal,
+    ocpus: Decimal,
+    #[serde(rename = "memoryInGBs")]
     memory_gb: Decimal,
-    billed_ocpu: u64,
+    billed_ocpus: u64,
+    #[serde(rename = "billedMemoryInGBs")]
     billed_memory_gb: u64,
     seconds: u64,
     ocpu_seconds: u64,
@@ -226,9 +230,9 @@ impl PodBody {
             hosts: pod.sources.clone(),
             first_seen: instant(pod.first_ms),
             last_seen: instant(pod.last_ms),
-            ocpu: last.map(rating::ocpus).unwrap_or_default(),
+            ocpus: last.map(rating::ocpus).unwrap_or_default(),
             memory_gb: last.map(rating::memory_gb).unwrap_or_default(),
-            billed_ocpu: last.map_or(0, |size| size.billed().ocpus),
+            billed_ocpus: last.map_or(0, |size| size.billed().ocpus),
             billed_memory_gb: last.map_or(0, |size| size.billed().memory_gb),
             seconds: sum(|line| line.seconds),
             ocpu_seconds: sum(|line| line.ocpu_seconds),
@@ -243,9 +247,9 @@ impl PodBody {
 impl LineBody {
     fn new(line: &Line) -> Self {
         Self {
-            ocpu: rating::ocpus(line.size),
+            ocpus: rating::ocpus(line.size),
             memory_gb: rating::memory_gb(line.size),
-            billed_ocpu: line.size.billed().ocpus,
+            billed_ocpus: line.size.billed().ocpus,
             billed_memory_gb: line.size.billed().memory_gb,
             seconds: line.seconds,
             ocpu_seconds: line.ocpu_seconds(),

@@ -68,7 +68,8 @@ async fn usage_is_recorded_once_and_survives_a_restart() {
     assert_eq!(status, 200);
     let pod = &items[0];
     assert_eq!((items.len(), seconds(&items, "a")), (1, 3600));
-    assert_eq!((&pod["ocpu"], &pod["memoryGb"], &pod["billedOcpu"]), (&"0.125".into(), &"0.75".into(), &1.into()));
+    assert_eq!((&pod["ocpus"], &pod["memoryInGBs"], &pod["billedOcpus"]), (&"0.125".into(), &"0.75".into(), &1.into()));
+    assert_eq!((&pod["billedMemoryInGBs"], &pod["lines"][0]["memoryInGBs"]), (&1.into(), &"0.75".into()));
     assert_eq!((&pod["cost"], &pod["currency"]), (&"3.71".into(), &"JPY".into()));
     assert_eq!(pod["lines"][0]["rateCard"], "default-jpy");
     assert_eq!(pod["firstSeen"], "2026-01-01T00:00:00Z");
