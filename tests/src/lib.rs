@@ -1,1 +1,10 @@
-//! placeholder
+//! What the end-to-end tests stand on: a whole cloud of its own for each test, and a shell in which a person's commands
+//! run with the real clients.
+
+mod forward;
+mod shell;
+mod world;
+
+pub use forward::{Forward, get};
+pub use shell::{Done, Running};
+pub use world::{World, eventually};

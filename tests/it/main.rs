@@ -1,0 +1,5 @@
+//! The whole system, end to end: every test starts a cloud of its own and uses it as people do, with real kubectl, real
+//! containerd and real Postgres.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on must stop")]
+
+mod journey;
