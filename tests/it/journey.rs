@@ -38,7 +38,7 @@ fn use_a_cluster(world: &World, name: &str, kubectl: &str) {
 
 fn logs(world: &World, kubectl: &str) {
     assert!(world.ok(&format!("{kubectl} logs deploy/web")).contains("listens on port 80"));
-    let pod = world.ok(&format!("{kubectl} get pods -l app=web -o name | head -n 1"));
+    let pod = world.ok(&format!("{kubectl} get pods -l app=web -o name | sed -n 1p"));
     let followed = world.start(&[kubectl, "logs", &pod, "-f", "--tail=1"]);
     followed.line(|line| line.contains("listens on port").then_some(()));
     world.ok(&format!("{kubectl} exec {pod} -- wget -qO- http://127.0.0.1/followed"));

@@ -3,3 +3,4 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must stop")]
 
 mod journey;
+mod kill;

@@ -7,7 +7,7 @@ use http::{HeaderMap, header::CONTENT_TYPE};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use kube_schema::Kind;
 use problem::kube::Status;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// What happens to unknown and repeated fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,14 +79,14 @@ pub(crate) fn decode(
     body: &[u8],
     validation: FieldValidation,
 ) -> Result<Decoded, Status> {
-    let value = value(Some(kind), media_type, body)?;
-    if !value.is_object() {
+    let mut value = value(Some(kind), media_type, body)?;
+    let Some(object) = value.as_object_mut() else {
         return Err(Status::bad_request(format!(
             "couldn't get version/kind; json parse error: json: cannot unmarshal {} into Go value of type struct",
             json_type(&value)
         )));
-    }
-    expect_kind(kind, &value, body)?;
+    };
+    expect_kind(kind, object)?;
     let repeated = if is_json(media_type) { kube_schema::duplicate_fields(body) } else { Vec::new() };
     check(kind, value, repeated, validation)
 }
@@ -153,14 +153,17 @@ fn json_type(value: &Value) -> &'static str {
     }
 }
 
-fn expect_kind(kind: &'static Kind, value: &Value, body: &[u8]) -> Result<(), Status> {
-    let text = |field: &str| value.get(field).and_then(Value::as_str).unwrap_or_default();
-    let (given_kind, given_version) = (text("kind"), text("apiVersion"));
-    if given_kind.is_empty() || given_version.is_empty() {
-        let what = if given_kind.is_empty() { "Kind" } else { "apiVersion" };
-        let shown: String = String::from_utf8_lossy(body).chars().take(200).collect();
-        return Err(Status::bad_request(format!("Object '{what}' is missing in '{}'", shown.trim_end())));
+/// Checks what the object says it is; what it does not say is what the path says.
+/// Source: `gvkWithDefaults` of apimachinery's JSON serializer, which the create and update handlers give their own kind.
+fn expect_kind(kind: &'static Kind, object: &mut Map<String, Value>) -> Result<(), Status> {
+    for (field, default) in [("apiVersion", kind.api_version().to_string()), ("kind", kind.kind.to_owned())] {
+        let missing = object.get(field).is_none_or(|value| value.is_null() || value == "");
+        if missing {
+            object.insert(field.to_owned(), Value::String(default));
+        }
     }
+    let text = |field: &str| object.get(field).and_then(Value::as_str).unwrap_or_default();
+    let (given_kind, given_version) = (text("kind"), text("apiVersion"));
     let fits = given_kind == kind.kind && given_version == kind.api_version();
     if fits {
         return Ok(());
@@ -199,11 +202,16 @@ mod tests {
     fn bad_bodies_are_refused() {
         check("application/json", "{", "json parse error");
         check("application/json", "[]", "cannot unmarshal array");
-        check("application/json", "{}", "Object 'Kind' is missing");
         check("application/json", r#"{"kind":"Service","apiVersion":"v1"}"#, "cannot be handled as a Pod");
         check("application/json", r#"{"kind":"Pod","apiVersion":"v2"}"#, "does not match the expected API version");
         check("text/csv", "a,b", "unknown format");
         check("application/yaml", "a: [", "yaml");
+    }
+
+    #[test]
+    fn kind_and_version_may_be_left_to_the_path() {
+        let decoded = decode(pods(), "application/json", br#"{"kind":""}"#, FieldValidation::Strict).unwrap();
+        assert_eq!(decoded.value, serde_json::json!({"apiVersion": "v1", "kind": "Pod"}));
     }
 
     #[test]
