@@ -22,7 +22,7 @@ use anyhow::Context;
 use clap::{Parser, ValueEnum};
 use report::Report;
 use rig::Rig;
-use std::path::PathBuf;
+use std::{path::PathBuf, process::ExitCode};
 
 /// Runs benchmarks against a cloud of their own.
 #[derive(Debug, Parser)]
@@ -81,10 +81,16 @@ impl Benchmark {
     }
 }
 
-fn main() -> anyhow::Result<()> {
+fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(run(arguments))
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    match runtime.map_err(anyhow::Error::from).and_then(|runtime| runtime.block_on(run(arguments))) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 async fn run(arguments: Arguments) -> anyhow::Result<()> {

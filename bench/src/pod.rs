@@ -9,7 +9,10 @@ use crate::{
 };
 use anyhow::{Context, ensure};
 use serde_json::{Value, json};
-use std::time::{Duration, Instant};
+use std::{
+    collections::HashSet,
+    time::{Duration, Instant},
+};
 
 /// Pods that are timed, one after the other.
 const PODS: usize = 50;
@@ -28,20 +31,21 @@ pub(crate) async fn run(rig: &Rig, report: &mut Report) -> anyhow::Result<()> {
     let bearer = rig.bearer(Some(&cluster));
     let (mut kube, mut watcher) = (rig.gateway.connect(&bearer).await?, rig.gateway.connect(&bearer).await?);
     let pods = list::pods(&cluster);
-    let mut lines = watcher.watch(&format!("{pods}?watch=true&resourceVersion=0")).await?;
+    let lines = watcher.watch(&format!("{pods}?watch=true&resourceVersion=0")).await?;
+    let mut seen = Seen { lines, ready: HashSet::new(), last: Value::Null };
     let image = format!("{}/demo/web:1", rig.registry);
     for number in 0..WARM {
         create(&mut kube, &pods, &format!("warm-{number}"), &image).await?;
     }
     for number in 0..WARM {
-        ready(&mut lines, &format!("warm-{number}")).await?;
+        seen.until_ready(&format!("warm-{number}")).await?;
     }
     let mut samples = Samples::default();
     for number in 0..rig.count(PODS) {
         let name = format!("pod-{number}");
         let start = Instant::now();
         create(&mut kube, &pods, &name, &image).await?;
-        ready(&mut lines, &name).await?;
+        seen.until_ready(&name).await?;
         samples.add(start.elapsed());
         kube.delete(&format!("{pods}/{name}?gracePeriodSeconds=0")).await?;
     }
@@ -70,26 +74,36 @@ async fn create(kube: &mut Connection, pods: &str, name: &str, image: &str) -> a
     kube.post(pods, pod.to_string()).await.map(drop)
 }
 
-/// Waits for the event that says that the pod is Ready.
-async fn ready(lines: &mut Lines, name: &str) -> anyhow::Result<()> {
-    let mut last = Value::Null;
-    let start = Instant::now();
-    loop {
-        let left = LIMIT.saturating_sub(start.elapsed());
-        let next = tokio::time::timeout(left, lines.next()).await;
-        let events = next.with_context(|| format!("pod {name} is not Ready; its status is {last}"))??;
-        for event in events {
-            let event: Value = serde_json::from_slice(&event)?;
-            let object = &event["object"];
-            ensure!(event["type"] != "ERROR", "the watch failed: {object}");
-            if object["metadata"]["name"] != name {
-                continue;
+/// What a watch of the pods has shown so far.
+struct Seen {
+    lines: Lines,
+    ready: HashSet<String>,
+    last: Value,
+}
+
+impl Seen {
+    /// Waits until the watch has shown that the pod is Ready.
+    async fn until_ready(&mut self, name: &str) -> anyhow::Result<()> {
+        let start = Instant::now();
+        while !self.ready.contains(name) {
+            let left = LIMIT.saturating_sub(start.elapsed());
+            let next = tokio::time::timeout(left, self.lines.next()).await;
+            let events = next.with_context(|| format!("pod {name} is not Ready; last seen: {}", self.last))??;
+            for event in events {
+                self.see(serde_json::from_slice(&event)?)?;
             }
-            let conditions = object["status"]["conditions"].as_array().into_iter().flatten();
-            if conditions.into_iter().any(|c| c["type"] == "Ready" && c["status"] == "True") {
-                return Ok(());
-            }
-            last = object["status"].clone();
         }
+        Ok(())
+    }
+
+    fn see(&mut self, mut event: Value) -> anyhow::Result<()> {
+        let object = event["object"].take();
+        ensure!(event["type"] != "ERROR", "the watch failed: {object}");
+        let conditions = object["status"]["conditions"].as_array().into_iter().flatten();
+        if conditions.into_iter().any(|c| c["type"] == "Ready" && c["status"] == "True") {
+            self.ready.extend(object["metadata"]["name"].as_str().map(str::to_owned));
+        }
+        self.last = object;
+        Ok(())
     }
 }
