@@ -10,6 +10,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
 
 use crate::session::PIECES;
 use crate::spdy::{Connection, Headers, Role, Stream, StreamReader, StreamWriter};
@@ -160,9 +161,12 @@ fn session(connection: Connection, error: Stream, streams: [Option<Stream>; 4]) 
         let mut error = error;
         let status = error.reader.read_to_end(MAX_STATUS).await;
         // Output that came before the status is given on before the outcome is.
-        let _ = tokio::join!(stdout_task, stderr_task);
+        let (out, err) = tokio::join!(stdout_task, stderr_task);
         let _ = told.send(Outcome::from_status(&status));
-        error.writer.finish().await;
+        // Not before the status was read: the server may have hung up by then, and to answer that loses what it said.
+        for writer in [out, err].into_iter().flat_map(Result::ok).flatten().chain([error.writer]) {
+            writer.finish().await;
+        }
         connection.close().await;
     });
     Session { stdin, resize, stdout, stderr, outcome, closed }
@@ -197,12 +201,13 @@ async fn send_sizes(mut from: mpsc::Receiver<TerminalSize>, stream: Stream) {
     writer.finish().await;
 }
 
-fn receive(stream: Option<Stream>) -> (mpsc::Receiver<Bytes>, tokio::task::JoinHandle<()>) {
+/// What the stream brings, and at its end its other half, to be finished.
+fn receive(stream: Option<Stream>) -> (mpsc::Receiver<Bytes>, JoinHandle<Option<StreamWriter>>) {
     let (to, from) = mpsc::channel(PIECES);
     let task = tokio::spawn(async move {
-        let Some(Stream { mut reader, writer, .. }) = stream else { return };
+        let Stream { mut reader, writer, .. } = stream?;
         copy(&mut reader, to).await;
-        writer.finish().await;
+        Some(writer)
     });
     (from, task)
 }

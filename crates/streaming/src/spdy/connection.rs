@@ -5,6 +5,7 @@ pub(super) mod stream;
 use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -64,6 +65,8 @@ pub(super) struct Shared {
     data: mpsc::Sender<Out>,
     next_id: tokio::sync::Mutex<u32>,
     closed: CancellationToken,
+    /// The peer heeds windows, and so must be granted more of them.
+    windows: AtomicBool,
 }
 
 /// A handle to one connection. Cheap to clone; the connection ends by [`Self::close`], by the peer, or when all
@@ -97,6 +100,7 @@ impl Connection {
             data,
             next_id: tokio::sync::Mutex::new(first),
             closed: CancellationToken::new(),
+            windows: AtomicBool::new(role == Role::Server),
         });
         shared.owe(Frame::initial_window(WINDOW));
         shared.owe(Frame::WindowUpdate { id: 0, delta: SESSION_WINDOW });
@@ -161,6 +165,17 @@ impl Shared {
         }
     }
 
+    /// Lets the peer send `delta` bytes more, on a stream or (0) on all together.
+    ///
+    /// A server that never speaks of windows (moby/spdystream, and so every container runtime) knows none: it is told
+    /// nothing. It hangs up as soon as it has said everything, and what still arrives then makes its kernel reset the
+    /// connection, by which ours throws away what we have not read yet: the end of the output and the exit code.
+    fn grant(&self, id: u32, delta: u32) {
+        if self.windows.load(Ordering::Relaxed) {
+            self.owe(Frame::WindowUpdate { id, delta });
+        }
+    }
+
     async fn send(&self, frame: Frame) -> io::Result<()> {
         self.data.send(Out::Frame(frame)).await.map_err(|_| io::ErrorKind::BrokenPipe.into())
     }
@@ -210,11 +225,14 @@ async fn read<R: AsyncRead>(
         // Nobody holds the connection or a stream of it any more.
         let Some(shared) = shared.upgrade() else { break };
         match frame {
+            // A peer says goodbye when it is done with all streams, and only hangs up once we do: inside a WebSocket
+            // neither end can close just its own half. Source: `Serve` in moby/spdystream, which reads no further either.
+            Ok(Some(Frame::GoAway { .. })) => break,
             Ok(Some(frame)) => {
                 if let Frame::Data { data, .. } = &frame {
                     unacknowledged += data.len() as u32;
                     if unacknowledged >= SESSION_WINDOW / 4 {
-                        shared.owe(Frame::WindowUpdate { id: 0, delta: std::mem::take(&mut unacknowledged) });
+                        shared.grant(0, std::mem::take(&mut unacknowledged));
                     }
                 }
                 tokio::select! {
@@ -252,11 +270,15 @@ impl Shared {
             // Pings that this end began have its own parity: their answers need no answer.
             Frame::Ping(id) if (id % 2 == 1) == (role == Role::Server) => self.owe(Frame::Ping(id)),
             Frame::Settings(settings) => {
+                self.windows.store(true, Ordering::Relaxed);
                 if let Some(window) = Frame::asked_window(&settings) {
                     self.flow.settle(window);
                 }
             }
-            Frame::WindowUpdate { id, delta } => self.flow.grow(id, delta),
+            Frame::WindowUpdate { id, delta } => {
+                self.windows.store(true, Ordering::Relaxed);
+                self.flow.grow(id, delta);
+            }
             Frame::Ping(_) | Frame::GoAway { .. } | Frame::Unknown(_) => {}
         }
     }
@@ -290,7 +312,7 @@ impl Shared {
                 None => false,
             };
             if !taken {
-                self.owe(Frame::WindowUpdate { id, delta: length });
+                self.grant(id, length);
             }
         }
         self.ended(id, fin);

@@ -64,7 +64,7 @@ impl StreamReader {
         self.unacknowledged += piece.len() as u32;
         if self.unacknowledged >= WINDOW / 2 {
             let delta = std::mem::take(&mut self.unacknowledged);
-            self.shared.owe(Frame::WindowUpdate { id: self.id, delta });
+            self.shared.grant(self.id, delta);
         }
         Some(piece)
     }

@@ -118,3 +118,50 @@ async fn pings_are_answered() {
     }
     panic!("no answer");
 }
+
+/// A container runtime hangs up as soon as it has said everything. What it gets after that resets the TCP connection.
+#[tokio::test]
+async fn nothing_is_lost_when_the_server_hangs_up_at_once() {
+    const LENGTH: usize = 3_000_000;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = tokio::spawn(async move {
+        let (reader, mut writer) = listener.accept().await.unwrap().0.into_split();
+        let mut frames = FrameReader::new(reader);
+        let id = loop {
+            if let Frame::SynStream { id, .. } = frames.next().await.unwrap().unwrap() {
+                break id;
+            }
+        };
+        let (mut packer, mut out) = (Packer::default(), BytesMut::new());
+        Frame::SynReply { id, fin: false, headers: Headers::new() }.encode(&mut packer, &mut out);
+        for _ in 0..LENGTH / 10_000 {
+            Frame::Data { id, fin: false, data: vec![1; 10_000].into() }.encode(&mut packer, &mut out);
+        }
+        Frame::RstStream { id, status: Reset::Cancel as u32 }.encode(&mut packer, &mut out);
+        Frame::GoAway { last: id, status: 0 }.encode(&mut packer, &mut out);
+        writer.write_all(&out).await.unwrap();
+    });
+    let (client, _) = Connection::start(tokio::net::TcpStream::connect(address).await.unwrap(), Role::Client);
+    let mut stream = client.open(Headers::new()).await.unwrap();
+    let mut length = 0;
+    while let Some(piece) = stream.reader.read().await {
+        length += piece.len();
+        // Behind the server, which is gone long before everything is read.
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert_eq!(length, LENGTH);
+    server.await.unwrap();
+}
+
+/// Inside a WebSocket no end can close only its half: without this both would wait for the other.
+#[tokio::test]
+async fn a_goodbye_ends_the_connection() {
+    let (near, far) = tokio::io::duplex(64 * 1024);
+    let (server, _incoming) = Connection::start(near, Role::Server);
+    let mut out = BytesMut::new();
+    Frame::GoAway { last: 0, status: 0 }.encode(&mut Packer::default(), &mut out);
+    let (_reader, mut writer) = tokio::io::split(far);
+    writer.write_all(&out).await.unwrap();
+    tokio::time::timeout(LINGER / 2, server.closed().cancelled()).await.expect("it does not wait for the other end");
+}
