@@ -4,6 +4,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let files = ["fleet/v1/fleet.proto", "billing/v1/billing.proto"];
     println!("cargo:rerun-if-changed=../../proto");
     let descriptors = protox::compile(files, ["../../proto"])?;
-    tonic_prost_build::configure().bytes(".").compile_fds(descriptors)?;
+    // Ordered maps: what says the same prints and encodes the same.
+    tonic_prost_build::configure().bytes(".").btree_map(".").compile_fds(descriptors)?;
     Ok(())
 }

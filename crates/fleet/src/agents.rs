@@ -52,7 +52,7 @@ fn host(hello: &Hello, id: HostId, session: u64) -> Result<Host, Status> {
         pods: capacity.pods,
         architecture: capacity.architecture,
         runtimes: capacity.runtimes,
-        labels: hello.labels.clone().into_iter().collect(),
+        labels: hello.labels.clone(),
         agent_version: hello.agent_version.clone(),
         seen: Instant::now(),
         link: Link::Ready(session),

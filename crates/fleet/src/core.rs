@@ -467,8 +467,11 @@ impl Core {
         if matches!(row.phase, Phase::Lost | Phase::Fenced) {
             return;
         }
-        row.status_generation = status.generation;
-        row.pod_status = status.pod_status;
+        // An agent that has just restarted names its pods before it has looked at them.
+        if !status.pod_status.is_empty() {
+            row.status_generation = status.generation;
+            row.pod_status = status.pod_status;
+        }
         let row = &self.rows[&status.uid];
         effects.events.push(self.state(row, status.events));
     }

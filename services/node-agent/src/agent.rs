@@ -57,6 +57,8 @@ impl Agent {
                 let (generation, status) = (placement.generation, record.final_status.clone());
                 agent.context.outbox.status(&uid, generation, status, true);
             } else {
+                let status = std::fs::read(agent.context.paths.status_file(&uid)).unwrap_or_default();
+                agent.context.outbox.recall(&uid, placement.generation, status.into());
                 agent.run(&record);
             }
             records.insert(uid, record);

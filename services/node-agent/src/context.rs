@@ -28,8 +28,8 @@ pub struct Context {
     pub outbox: Outbox,
     /// The host's own resolver settings.
     pub host_dns: v1::DnsConfig,
-    /// Bounds how many images are pulled at a time: more only share the same line and disk.
-    pub pulls: tokio::sync::Semaphore,
+    /// Bounds how many images are pulled at a time.
+    pub pulls: crate::pod::pulls::Pulls,
     /// Every task of the agent.
     pub tasks: TaskTracker,
     /// Ends them.

@@ -34,9 +34,6 @@ use tokio_util::task::TaskTracker;
 
 pub use config::Config;
 
-/// Images pulled at a time.
-const PULLS: usize = 4;
-
 /// Runs the agent of one host until `stop`; its pods go on running afterwards.
 ///
 /// # Errors
@@ -63,7 +60,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
         journal,
         outbox: outbox::Outbox::default(),
         host_dns: pod::sandbox::parse_resolv_conf(&resolv_conf),
-        pulls: tokio::sync::Semaphore::new(PULLS),
+        pulls: pod::pulls::Pulls::default(),
         tasks: tasks.clone(),
         stop: stop.clone(),
         config,

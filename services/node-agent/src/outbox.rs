@@ -26,6 +26,8 @@ struct Entry {
     removed: bool,
     events: VecDeque<PodEvent>,
     dirty: bool,
+    /// The placement is on this host; control must hear so even before there is a status to tell.
+    here: bool,
 }
 
 impl Outbox {
@@ -34,7 +36,15 @@ impl Outbox {
         let mut entries = self.entries.lock();
         let entry = entries.entry(uid.to_owned()).or_default();
         (entry.generation, entry.status, entry.removed, entry.dirty) = (generation, status, removed, true);
+        entry.here = true;
         self.news.notify_one();
+    }
+
+    /// The placement was here when the agent started; `status` is what was last said of it, or empty. Without this the
+    /// first Hello would not name it, and control would take what it asked to stop for gone.
+    pub fn recall(&self, uid: &str, generation: u64, status: Bytes) {
+        let entry = Entry { generation, status, here: true, ..Entry::default() };
+        self.entries.lock().entry(uid.to_owned()).or_insert(entry);
     }
 
     /// Adds an event; `container` is empty for the pod's own.
@@ -71,7 +81,7 @@ impl Outbox {
     fn collect(&self, wanted: impl Fn(&Entry) -> bool) -> Vec<PlacementStatus> {
         let mut entries = self.entries.lock();
         // Events alone wait for the status that belongs to them.
-        let said = |entry: &Entry| entry.removed || !entry.status.is_empty();
+        let said = |entry: &Entry| entry.here;
         let wanted = entries.iter_mut().filter(|(_, entry)| said(entry) && wanted(entry));
         wanted
             .map(|(uid, entry)| {
@@ -90,5 +100,23 @@ impl Outbox {
     /// Resolves when there may be something to take.
     pub async fn news(&self) {
         self.news.notified().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_restarted_agent_names_its_pods_before_they_have_a_status() {
+        let outbox = Outbox::default();
+        outbox.event("new", "Normal", "Pulling", "...".into(), "c");
+        outbox.recall("old", 7, Bytes::new());
+        assert!(outbox.take().is_empty(), "there is no news of either");
+        let all = outbox.take_all();
+        assert_eq!(all.iter().map(|s| (s.uid.as_str(), s.generation)).collect::<Vec<_>>(), [("old", 7)]);
+        outbox.status("old", 8, Bytes::from_static(b"{}"), false);
+        outbox.recall("old", 7, Bytes::new());
+        assert_eq!(outbox.take()[0].generation, 8, "what was recalled never replaces what was said");
     }
 }

@@ -42,8 +42,10 @@ pub struct Removal {
 /// Objects a pod reads. A missing entry and an `absent` input are the same: the object does not exist.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Inputs {
-    /// ConfigMaps by name.
+    /// ConfigMaps by name, for volumes.
     pub config_maps: HashMap<String, BTreeMap<String, Bytes>>,
+    /// The same without their `binaryData`, which the kubelet keeps out of environments.
+    pub config_texts: HashMap<String, BTreeMap<String, Bytes>>,
     /// Secrets by name.
     pub secrets: HashMap<String, BTreeMap<String, Bytes>>,
     /// Service-account tokens by "volume/path".
@@ -59,7 +61,12 @@ impl Inputs {
         for input in inputs.iter().filter(|i| !i.absent) {
             let data = || input.data.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
             match input.kind() {
-                Kind::ConfigMap => _ = all.config_maps.insert(input.name.clone(), data()),
+                Kind::ConfigMap => {
+                    let mut texts: BTreeMap<String, Bytes> = data();
+                    texts.retain(|key, _| !input.binary_keys.contains(key));
+                    all.config_texts.insert(input.name.clone(), texts);
+                    all.config_maps.insert(input.name.clone(), data());
+                }
                 Kind::Secret => _ = all.secrets.insert(input.name.clone(), data()),
                 Kind::Token => {
                     let token = input.data.get("token").cloned().unwrap_or_default();

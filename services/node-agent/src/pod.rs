@@ -15,6 +15,7 @@ pub mod image;
 pub mod memory;
 pub mod policy;
 pub mod probe;
+pub mod pulls;
 pub mod resources;
 pub mod sandbox;
 pub mod status;

@@ -121,7 +121,7 @@ fn hello(context: &Shared, agent: &Agent) -> Hello {
         host_id: config.host_id.clone(),
         underlay_address: config.network.underlay_address.to_string(),
         capacity: Some(capacity(config)),
-        labels: config.labels.clone().into_iter().collect(),
+        labels: config.labels.clone(),
         placements: agent.statuses(),
         agent_version: env!("CARGO_PKG_VERSION").to_owned(),
     }

@@ -157,14 +157,14 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
 mod tests {
     use super::*;
     use proto::fleet::input::Kind;
-    use std::collections::HashMap;
+    use std::collections::BTreeMap;
 
     fn record(uid: &str) -> Record {
         let input = |kind: Kind, name: &str, value: &'static str| Input {
             kind: kind as i32,
             name: name.to_owned(),
-            data: HashMap::from([("k".to_owned(), Bytes::from_static(value.as_bytes()))]),
-            absent: false,
+            data: BTreeMap::from([("k".to_owned(), Bytes::from_static(value.as_bytes()))]),
+            ..Default::default()
         };
         let inputs = vec![input(Kind::ConfigMap, "c", "plain-text"), input(Kind::Secret, "s", "hush-hush")];
         let placement = Placement { uid: uid.to_owned(), inputs, ..Default::default() };

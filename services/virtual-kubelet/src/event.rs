@@ -65,6 +65,16 @@ fn time(ms: i64) -> String {
     jiff::Timestamp::from_millisecond(ms).unwrap_or_default().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
+/// Where in the pod it happened: agents name a container, whose list only the pod tells.
+fn field_path(pod: &Value, told: &str) -> String {
+    let name = told.strip_prefix("spec.containers{").and_then(|rest| rest.strip_suffix('}'));
+    let mut init = pod["spec"]["initContainers"].as_array().into_iter().flatten();
+    match name {
+        Some(name) if init.any(|c| c["name"] == name) => format!("spec.initContainers{{{name}}}"),
+        _ => told.to_owned(),
+    }
+}
+
 /// The Event object; its name is the same for the same thing said again.
 fn object(pod: &Value, node: &str, told: &Told) -> Value {
     let event = &told.event;
@@ -78,7 +88,7 @@ fn object(pod: &Value, node: &str, told: &Told) -> Value {
         "metadata": {"name": format!("{name}.{hash}"), "namespace": namespace},
         "involvedObject": {
             "kind": "Pod", "apiVersion": "v1", "namespace": namespace, "name": name, "uid": told.uid,
-            "fieldPath": event.field_path,
+            "fieldPath": field_path(pod, &event.field_path),
         },
         "type": event.r#type,
         "reason": event.reason,
@@ -103,4 +113,17 @@ async fn write(control: &Control, cluster: &str, namespace: &str, object: Value)
     let count = current["count"].as_u64().unwrap_or(1) + 1;
     let patch = json!({"count": count, "lastTimestamp": object["lastTimestamp"]});
     control.merge(cluster, &path, &patch).await.map(|_| ())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_of_init_containers_point_at_them() {
+        let pod = json!({"spec": {"initContainers": [{"name": "i"}], "containers": [{"name": "c"}]}});
+        assert_eq!(field_path(&pod, "spec.containers{i}"), "spec.initContainers{i}");
+        assert_eq!(field_path(&pod, "spec.containers{c}"), "spec.containers{c}");
+        assert_eq!(field_path(&pod, ""), "");
+    }
 }

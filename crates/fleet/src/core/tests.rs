@@ -158,3 +158,22 @@ fn an_older_generation_changes_nothing() {
     check(&mut core, |c, e| drop(c.put(newer(3), e).clone()), &["h<run p"]);
     assert_eq!(core.rows["p"].body.attachment.as_ref().unwrap().address, "10.244.0.2");
 }
+
+#[test]
+fn an_agent_that_restarts_during_a_removal_keeps_the_address_leased() {
+    let mut core = core();
+    let h = HostId("h".into());
+    let mut effects = Effects::default();
+    core.connect(host("h", "1", 8), vec![], &mut effects);
+    core.put(row("p"), &mut effects);
+    let told = PlacementStatus { pod_status: "{}".into(), ..status("p", false) };
+    core.status(&h, told, &mut effects);
+    core.remove("p", 30, &mut effects);
+    // It names the pod, of which it has no status yet.
+    check(
+        &mut core,
+        |c, e| c.connect(host("h", "1", 8), vec![status("p", false)], e),
+        &["h<sync run {} stop {\"p:false\"}", "p REMOVING", "p REMOVING"],
+    );
+    assert_eq!(core.rows["p"].pod_status, "{}", "no status is no news");
+}

@@ -66,7 +66,7 @@ pub struct Subject {
     pub view: PodView,
     /// Where the pod is reached, if it is.
     pub place: Option<Place>,
-    /// Cancelled when the pod must go: nothing is pulled for it any more.
+    /// Cancelled when the pod must go or has ended: nothing is pulled for it any more.
     pub going: CancellationToken,
 }
 
@@ -190,10 +190,10 @@ impl Subject {
         };
         let Some(seen) = self.view.ready_sandbox() else { return Ok(Done::Other) };
         let fetch = async {
-            let _turn = context.pulls.acquire().await;
+            let turn = context.pulls.turn(&desired.placement.tenant_id);
             let image_name = spec.image.clone().unwrap_or_default();
             let pulling = || self.event("Normal", "Pulling", format!("Pulling image {image_name:?}"), name);
-            image::ensure(cri, &desired.inputs, spec, pulling).await
+            image::ensure(cri, &desired.inputs, spec, turn, pulling).await
         };
         let Some(present) = self.going.run_until_cancelled(fetch).await else { return Ok(Done::Other) };
         let present = present.map_err(|e| Failed::new(e.reason, e.message))?;
@@ -232,7 +232,9 @@ impl Subject {
         let Some(post) = spec.lifecycle.as_ref().and_then(|l| l.post_start.as_ref()) else { return };
         let limit = Duration::from_secs(3600);
         let cri = &self.context.cri;
-        let result = hook::run(cri, id, spec, self.place.as_ref(), post, limit).await;
+        let ran = hook::run(cri, id, spec, self.place.as_ref(), post, limit);
+        // A pod that must go does not wait for its hook.
+        let Some(result) = self.going.run_until_cancelled(ran).await else { return };
         if let Err(message) = result {
             self.event("Warning", "FailedPostStartHook", format!("PostStartHook failed: {message}"), &spec.name);
             let _ = self.stop(&spec.name, id, self.desired.grace_seconds()).await;

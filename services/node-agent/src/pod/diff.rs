@@ -123,13 +123,16 @@ pub fn diff(desired: &Desired, view: &PodView, memory: &Memory, now_ms: i64) -> 
     plan
 }
 
+/// Why a pod ends that asks for what a virtual node refuses; the virtual-kubelet uses the same word.
+pub const UNSUPPORTED: &str = "UnsupportedPodSpec";
+
 /// Why the pod has ended, if it has: deadline, refused features, or its containers are done.
 pub fn ended(desired: &Desired, view: &PodView, refused: Option<&str>, now_ms: i64) -> Option<Ended> {
     let failed = |reason: &str, message: &str| {
         Some(Ended { phase: "Failed".into(), reason: reason.into(), message: message.into() })
     };
     if let Some(message) = refused {
-        return failed("Unsupported", message);
+        return failed(UNSUPPORTED, message);
     }
     if let Some(all_zero) = finished(desired, view) {
         let phase = if all_zero { "Succeeded" } else { "Failed" };
@@ -238,15 +241,15 @@ fn keep_running(desired: &Desired, view: &PodView, memory: &Memory, now_ms: i64,
 fn volumes(desired: &Desired, memory: &Memory, now_ms: i64, plan: &mut Plan) -> bool {
     match &memory.volumes {
         Volumes::Ready(generation) if *generation == desired.placement.generation => true,
-        Volumes::Failed(failure) if now_ms < failure.retry_ms() => {
+        Volumes::Failed(failure) | Volumes::Stale(failure) if now_ms < failure.retry_ms() => {
             plan.wake(failure.retry_ms());
-            false
+            matches!(memory.volumes, Volumes::Stale(_))
         }
         state => {
             if desired.complete {
                 plan.actions.push(Action::PrepareVolumes);
             }
-            matches!(state, Volumes::Ready(_))
+            matches!(state, Volumes::Ready(_) | Volumes::Stale(_))
         }
     }
 }

@@ -40,7 +40,7 @@ pub fn process(desired: &Desired, container: &Container, facts: &Facts) -> Resul
 }
 
 fn environment(desired: &Desired, container: &Container, facts: &Facts) -> Result<Vec<(String, String)>, ConfigError> {
-    let service: &HashMap<String, String> = &desired.placement.service_env;
+    let service = &desired.placement.service_env;
     let mut set: BTreeMap<String, String> = env_from(desired, container)?;
     let mut known: HashMap<String, String> = set.clone().into_iter().collect();
     for variable in container.env.iter().flatten() {
@@ -67,7 +67,7 @@ fn env_from(desired: &Desired, container: &Container) -> Result<BTreeMap<String,
     for source in container.env_from.iter().flatten() {
         let prefix = source.prefix.as_deref().unwrap_or("");
         let (kind, objects, name, optional) = if let Some(r) = &source.config_map_ref {
-            ("configmap", &desired.inputs.config_maps, &r.name, r.optional)
+            ("configmap", &desired.inputs.config_texts, &r.name, r.optional)
         } else if let Some(r) = &source.secret_ref {
             ("secret", &desired.inputs.secrets, &r.name, r.optional)
         } else {
@@ -97,9 +97,9 @@ fn from_source(
     if let Some(resource) = &source.resource_field_ref {
         return downward::resource(desired, Some(container), resource).map(Some).map_err(ConfigError);
     }
-    let Inputs { config_maps, secrets, .. } = &desired.inputs;
+    let Inputs { config_texts, secrets, .. } = &desired.inputs;
     let (kind, objects, name, key, optional) = if let Some(r) = &source.config_map_key_ref {
-        ("ConfigMap", config_maps, &r.name, &r.key, r.optional)
+        ("ConfigMap", config_texts, &r.name, &r.key, r.optional)
     } else if let Some(r) = &source.secret_key_ref {
         ("Secret", secrets, &r.name, &r.key, r.optional)
     } else {
@@ -212,6 +212,26 @@ mod tests {
             json!({"name": "c", "env": [{"name": "X", "valueFrom": {"secretKeyRef": {"name": "no", "key": "no", "optional": true}}}]}),
             Ok(&[("SVC", "svc")]),
         );
+    }
+
+    #[test]
+    fn binary_data_is_for_files_only() {
+        let input = proto::fleet::Input {
+            kind: proto::fleet::input::Kind::ConfigMap as i32,
+            name: "mixed".into(),
+            data: BTreeMap::from([
+                ("b".to_owned(), Bytes::from_static(b"\0")),
+                ("t".to_owned(), Bytes::from_static(b"x")),
+            ]),
+            binary_keys: vec!["b".into()],
+            ..Default::default()
+        };
+        let mut desired =
+            desired(json!({"containers": [{"name": "c", "envFrom": [{"configMapRef": {"name": "mixed"}}]}]}));
+        desired.inputs = Inputs::new(&[input]);
+        assert_eq!(desired.inputs.config_maps["mixed"].len(), 2);
+        let env = process(&desired, &desired.spec().containers[0], &facts()).unwrap().env;
+        assert_eq!(env, [("SVC".to_owned(), "svc".to_owned()), ("t".to_owned(), "x".to_owned())]);
     }
 
     #[test]

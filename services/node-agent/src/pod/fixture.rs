@@ -1,6 +1,6 @@
 //! A pod for the tables of tests.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use proto::fleet::input::Kind;
@@ -16,8 +16,8 @@ pub(crate) fn desired(spec: Value) -> Desired {
     let input = |kind: Kind, name: &str, key: &str, value: &'static str| Input {
         kind: kind as i32,
         name: name.to_owned(),
-        data: HashMap::from([(key.to_owned(), Bytes::from_static(value.as_bytes()))]),
-        absent: false,
+        data: BTreeMap::from([(key.to_owned(), Bytes::from_static(value.as_bytes()))]),
+        ..Default::default()
     };
     let placement = Placement {
         uid: "u-1".into(),
@@ -31,7 +31,7 @@ pub(crate) fn desired(spec: Value) -> Desired {
             input(Kind::Token, "tok/token", "token", "jwt"),
         ],
         size: Some(PodSize { ocpu_milli: 125, memory_bytes: 1 << 29 }),
-        service_env: HashMap::from([("SVC".to_owned(), "svc".to_owned())]),
+        service_env: BTreeMap::from([("SVC".to_owned(), "svc".to_owned())]),
         node_name: "node-1".into(),
         node_address: "10.0.0.1".into(),
         ..Default::default()

@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use crate::cri::{Cri, v1};
 use crate::placement::Inputs;
+use crate::pod::pulls::Turn;
 
 /// Why a container's image is not there.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -157,7 +158,8 @@ pub struct Present {
     pub message: String,
 }
 
-/// Makes sure that the container's image is here; `pulling` is called before a pull starts.
+/// Makes sure that the container's image is here. `pulling` is called before a pull, which then waits for its `turn`:
+/// an image that is here waits for nobody.
 ///
 /// # Errors
 /// If it is not, and cannot or must not be pulled.
@@ -165,6 +167,7 @@ pub async fn ensure(
     cri: &Cri,
     inputs: &Inputs,
     container: &Container,
+    turn: impl Future<Output = Turn>,
     pulling: impl FnOnce(),
 ) -> Result<Present, ImageError> {
     let name = container.image.as_deref().unwrap_or_default();
@@ -185,6 +188,8 @@ pub async fn ensure(
         return Err(ImageError { reason: "ErrImageNeverPull", message });
     }
     pulling();
+    let waiting = std::time::Instant::now();
+    let _turn = turn.await;
     let begun = std::time::Instant::now();
     pull(cri, inputs, &reference).await.map_err(|status| ImageError {
         reason: "ErrImagePull",
@@ -194,10 +199,10 @@ pub async fn ensure(
         reason: "ErrImagePull",
         message: format!("image {name:?} was pulled and is gone"),
     })?;
-    let took = begun.elapsed().as_millis();
+    let (took, all) = (begun.elapsed().as_millis(), waiting.elapsed().as_millis());
     let size = image.size;
     let message = format!(
-        "Successfully pulled image {name:?} in {took}ms ({took}ms including waiting). Image size: {size} bytes."
+        "Successfully pulled image {name:?} in {took}ms ({all}ms including waiting). Image size: {size} bytes."
     );
     Ok(Present { image, message })
 }

@@ -26,6 +26,8 @@ pub enum Volumes {
     Ready(u64),
     /// They could not be made.
     Failed(Failure),
+    /// They are there, but not all could be brought up to date: no reason to leave the pod alone.
+    Stale(Failure),
 }
 
 /// What probes say about one container.
@@ -69,8 +71,23 @@ pub struct Memory {
     pub last_words: HashMap<String, String>,
     /// What is being worked on.
     pub busy: HashSet<Target>,
+    /// Containers whose postStart hook may still run: until it is over they do not count as running.
+    pub starting: HashSet<String>,
     /// The pod has ended; nothing starts it again.
     pub ended: Option<Ended>,
+}
+
+impl Volumes {
+    /// After making them, or bringing them up to date, has failed. `in_use`: containers run on them already.
+    pub fn failed(&self, message: String, in_use: bool, now_ms: i64) -> Self {
+        let before = match self {
+            Self::Failed(before) | Self::Stale(before) => Some(before),
+            Self::Unknown | Self::Ready(_) => None,
+        };
+        let failure = Failure::new("FailedMount", message, before, now_ms);
+        let there = in_use || matches!(self, Self::Ready(_) | Self::Stale(_));
+        if there { Self::Stale(failure) } else { Self::Failed(failure) }
+    }
 }
 
 impl Memory {

@@ -36,6 +36,8 @@ pub fn pod_status(sources: &Sources<'_>) -> PodStatus {
     let init: Vec<_> = spec.init_containers.iter().flatten().map(|c| container::status(sources, c, true)).collect();
     let main: Vec<_> = spec.containers.iter().map(|c| container::status(sources, c, false)).collect();
     let (phase, reason, message) = phase(sources);
+    // As of a pod that a kubelet does not admit: nothing waits in it, and clients show the reason.
+    let refused = reason.as_deref() == Some(super::diff::UNSUPPORTED);
     let over = phase == "Failed" || phase == "Succeeded";
     let ip = view.ready_sandbox().map(|s| s.ip.clone()).filter(|ip| !ip.is_empty());
     let ip = ip.or_else(|| previous.pod_ip.clone().filter(|_| over || desired.removal.is_some()));
@@ -44,10 +46,10 @@ pub fn pod_status(sources: &Sources<'_>) -> PodStatus {
     PodStatus {
         observed_generation: desired.pod.metadata.generation,
         conditions: Some(conditions),
-        container_statuses: Some(main),
+        container_statuses: Some(main).filter(|_| !refused),
         host_ips: host.clone().map(|ip| vec![HostIP { ip }]),
         host_ip: host,
-        init_container_statuses: Some(init).filter(|i| !i.is_empty()),
+        init_container_statuses: Some(init).filter(|i| !i.is_empty() && !refused),
         message,
         phase: Some(phase),
         pod_ips: ip.clone().map(|ip| vec![PodIP { ip }]),
@@ -74,8 +76,8 @@ fn phase(sources: &Sources<'_>) -> (String, Option<String>, Option<String>) {
         return plain(if all_zero { "Succeeded" } else { "Failed" });
     }
     let lived = |c: &Container| {
-        let all = view.containers.get(&c.name);
-        all.is_some_and(|all| all.iter().any(|c| c.state != State::Created))
+        let lived = view.containers.get(&c.name).into_iter().flatten().filter(|c| c.state != State::Created);
+        lived.count() > usize::from(memory.starting.contains(&c.name))
     };
     if initialized(sources) && desired.spec().containers.iter().all(lived) {
         return plain("Running");

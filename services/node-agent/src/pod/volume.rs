@@ -71,22 +71,27 @@ fn in_memory(source: &EmptyDirVolumeSource) -> bool {
 /// Makes all volumes of a pod, or brings them up to date; safe to repeat.
 ///
 /// # Errors
-/// At the first that cannot be made; the others may be there.
+/// The first one; the other volumes are there nevertheless, as each follows its own objects.
 pub fn prepare(paths: &Paths, desired: &Desired, facts: &Facts) -> Result<(), VolumeError> {
-    let fs_group = desired.spec().security_context.as_ref().and_then(|s| s.fs_group);
+    let mut result = Ok(());
     for volume in desired.spec().volumes.iter().flatten() {
-        let fail = |reason: String| VolumeError { volume: volume.name.clone(), reason };
-        let path = host_path(paths, desired.uid(), volume);
-        match &volume.empty_dir {
-            Some(source) => empty_dir(&path, source, fs_group).map_err(|e| fail(e.to_string()))?,
-            None => {
-                let files = payload(desired, volume, facts).map_err(fail)?;
-                fs::create_dir_all(&path).map_err(|e| fail(e.to_string()))?;
-                writer::write(&path, &files, fs_group).map_err(|e| fail(e.to_string()))?;
-            }
-        }
+        let made = prepare_one(paths, desired, volume, facts);
+        result = result.and(made.map_err(|reason| VolumeError { volume: volume.name.clone(), reason }));
     }
-    Ok(())
+    result
+}
+
+fn prepare_one(paths: &Paths, desired: &Desired, volume: &Volume, facts: &Facts) -> Result<(), String> {
+    let fs_group = desired.spec().security_context.as_ref().and_then(|s| s.fs_group);
+    let path = host_path(paths, desired.uid(), volume);
+    let made = match &volume.empty_dir {
+        Some(source) => empty_dir(&path, source, fs_group),
+        None => {
+            let files = payload(desired, volume, facts)?;
+            fs::create_dir_all(&path).and_then(|()| writer::write(&path, &files, fs_group))
+        }
+    };
+    made.map_err(|error| error.to_string())
 }
 
 fn empty_dir(path: &Path, source: &EmptyDirVolumeSource, fs_group: Option<i64>) -> io::Result<()> {

@@ -39,6 +39,8 @@ pub struct Live {
     pub view: Mutex<PodView>,
     /// Where the pod is reached.
     pub place: Mutex<Option<Place>>,
+    /// What was last said of the pod.
+    pub status: Mutex<PodStatus>,
 }
 
 /// A pod's worker, before it runs.
@@ -134,6 +136,9 @@ impl Worker {
         if self.memory.ended.is_none() && desired.removal.is_none() {
             let refused = policy::refused(desired);
             self.memory.ended = diff::ended(desired, &view, refused.as_deref(), now_ms);
+            if self.memory.ended.is_some() {
+                self.going.cancel();
+            }
             if let Some(ended) = self.memory.ended.as_ref().filter(|e| !e.reason.is_empty()) {
                 let (reason, message) = (ended.reason.clone(), ended.message.clone());
                 self.context.event(desired.uid(), "Warning", &reason, message, "");
@@ -158,6 +163,11 @@ impl Worker {
                 let before = self.memory.backoff.get(container).copied();
                 self.memory.backoff.insert(container.clone(), Backoff::next(before, now_ms));
             }
+        }
+        if let Action::Start { container, .. } = &action
+            && desired.container(container).and_then(|c| c.lifecycle.as_ref()).is_some_and(|l| l.post_start.is_some())
+        {
+            self.memory.starting.insert(container.clone());
         }
         tracing::debug!(pod.uid = desired.uid(), ?action, "begins");
         self.memory.busy.insert(action.target());
@@ -236,6 +246,9 @@ impl Worker {
         let now_ms = unix_ms();
         self.memory.busy.remove(&target);
         self.stops.remove(&target);
+        if let Target::Container(name) = &target {
+            self.memory.starting.remove(name);
+        }
         match result {
             Ok(Done::Cleaned) => return true,
             Ok(Done::Volumes(generation)) => self.memory.volumes = Volumes::Ready(generation),
@@ -244,12 +257,8 @@ impl Worker {
             Ok(Done::Other) => _ = self.memory.held.remove(&target),
             Err(failed) => match (failed.reason, &target) {
                 ("FailedMount", _) => {
-                    let before = match &self.memory.volumes {
-                        Volumes::Failed(before) => Some(before),
-                        _ => None,
-                    };
-                    let failure = Failure::new(failed.reason, failed.message, before, now_ms);
-                    self.memory.volumes = Volumes::Failed(failure);
+                    let in_use = self.live.view.lock().running().next().is_some();
+                    self.memory.volumes = self.memory.volumes.failed(failed.message, in_use, now_ms);
                 }
                 ("FailedCreatePodSandBox", _) => {
                     let before = self.memory.sandbox.as_ref();

@@ -233,5 +233,5 @@ pub(crate) fn condition<'a>(status: &'a Value, kind: &str) -> &'a str {
 
 pub(crate) fn input(kind: Kind, name: &str, data: &[(&str, &str)]) -> Input {
     let data = data.iter().map(|(k, v)| ((*k).to_owned(), Bytes::from((*v).to_owned())));
-    Input { kind: kind as i32, name: name.to_owned(), data: data.collect(), absent: false }
+    Input { kind: kind as i32, name: name.to_owned(), data: data.collect(), ..Default::default() }
 }

@@ -22,7 +22,7 @@ use reconcile::{Next, Reconcile};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     net::IpAddr,
     sync::Arc,
     time::{Duration, Instant},
@@ -303,7 +303,7 @@ impl Sync {
             size: Some(proto::fleet::PodSize { ocpu_milli: size.ocpu_milli, memory_bytes: size.memory_bytes }),
             runtime: self.runtime(pod).await?,
             shape: label("node.kubernetes.io/instance-type"),
-            service_env: self.services.of(&pod.cluster, &pod.namespace, links).await?.into_iter().collect(),
+            service_env: self.services.of(&pod.cluster, &pod.namespace, links).await?,
             node_name: pod.node.clone(),
             node_address: self.node_address.to_string(),
             ..Placement::default()
@@ -334,7 +334,7 @@ impl Sync {
                     };
                     tokens.insert(name.clone(), token.clone());
                     let data = [("token".to_owned(), token.text.into_bytes().into())].into();
-                    Input { kind: Kind::Token.into(), name, data, absent: false }
+                    Input { kind: Kind::Token.into(), name, data, ..Input::default() }
                 }
             });
         }
@@ -347,18 +347,19 @@ impl Sync {
             return Ok(Input { kind: kind.into(), name, absent: true, ..Input::default() });
         };
         let encoded = if kind == Kind::ConfigMap { "binaryData" } else { "data" };
-        let mut data = HashMap::new();
+        let (mut data, mut binary_keys) = (BTreeMap::new(), Vec::new());
         for (key, value) in object[encoded].as_object().into_iter().flatten() {
             let bytes = value.as_str().and_then(|text| STANDARD.decode(text).ok()).unwrap_or_default();
             data.insert(key.clone(), bytes.into());
         }
         if kind == Kind::ConfigMap {
+            binary_keys.extend(data.keys().cloned());
             for (key, value) in object["data"].as_object().into_iter().flatten() {
                 let bytes = value.as_str().unwrap_or_default().as_bytes().to_vec();
                 data.insert(key.clone(), bytes.into());
             }
         }
-        Ok(Input { kind: kind.into(), name, data, absent: false })
+        Ok(Input { kind: kind.into(), name, data, binary_keys, absent: false })
     }
 
     async fn token(&self, uid: &str, pod: &Pod, audience: &str, seconds: u64) -> Result<Token, SyncError> {

@@ -110,6 +110,24 @@ fn a_lost_sandbox_takes_its_containers_along() {
 }
 
 #[test]
+fn volumes_that_cannot_be_refreshed_do_not_stop_the_care_for_a_pod() {
+    let spec = two("Always");
+    let seen = view(true, &[("a", 'E', 1), ("b", 'R', 0)]);
+    let mut stale = memory();
+    stale.volumes = stale.volumes.failed("key k2 is gone".into(), true, 4_900);
+    check(spec.clone(), &seen, &stale, "start a1");
+    let failure = |v: &Volumes| match v {
+        Volumes::Stale(failure) => failure.retry_ms(),
+        other => panic!("{other:?}"),
+    };
+    let plan = diff(&desired(spec.clone()), &seen, &stale, failure(&stale.volumes));
+    assert_eq!(words(&plan), "volumes, start a1", "and they are tried again");
+    // Never made: nothing starts.
+    let never = Memory { volumes: Volumes::Unknown.failed("no".into(), false, 4_900), ..memory() };
+    check(spec, &view(true, &[]), &never, "");
+}
+
+#[test]
 fn unhealthy_containers_are_stopped() {
     let mut sick = memory();
     sick.health.insert("id-a".into(), Health { unhealthy: Some(("why".into(), Some(1))), ..Default::default() });

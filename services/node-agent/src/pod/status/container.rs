@@ -44,6 +44,10 @@ fn states<'a>(
     let Some(current) = all.first() else { return (missing(sources, container, is_init), None) };
     let previous = all.get(1).filter(ended);
     match current.state {
+        // Source: "Container Lifecycle Hooks": it is not RUNNING until its postStart handler has completed.
+        State::Running if sources.memory.starting.contains(&container.name) => {
+            (missing(sources, container, is_init), previous)
+        }
         State::Running => {
             let running = ContainerStateRunning { started_at: Some(time_ns(current.started_at)) };
             (ContainerState { running: Some(running), ..Default::default() }, previous)

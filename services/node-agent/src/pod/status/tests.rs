@@ -145,3 +145,21 @@ fn classes_of_service_are_upstreams() {
     assert_eq!(class(json!({"limits": {"cpu": "1", "memory": "1Gi"}})), "Guaranteed");
     assert_eq!(class(json!({"limits": {"cpu": "1", "memory": "1Gi"}, "requests": {"cpu": "500m"}})), "Burstable");
 }
+
+#[test]
+fn a_refused_pod_has_no_containers_that_wait() {
+    let mut refused = memory();
+    refused.ended = crate::pod::diff::ended(&desired(two()), &PodView::default(), Some("no"), 0);
+    let status = compute(two(), &PodView::default(), &refused);
+    assert_eq!((&status["phase"], &status["reason"]), (&json!("Failed"), &json!("UnsupportedPodSpec")));
+    assert!(status["containerStatuses"].is_null());
+}
+
+#[test]
+fn a_container_counts_as_running_once_its_post_start_hook_is_over() {
+    let seen = view(&[("a", State::Running, 0), ("b", State::Running, 0)]);
+    let mut hooked = memory();
+    hooked.starting.insert("b".into());
+    check(two(), &seen, &hooked, "Pending False a:Running b:ContainerCreating");
+    check(two(), &seen, &memory(), "Running True a:Running b:Running");
+}

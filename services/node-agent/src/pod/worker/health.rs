@@ -36,7 +36,7 @@ impl Worker {
         let stays: Vec<&str> = view.containers.values().flatten().map(|c| c.id.as_str()).collect();
         self.memory.last_words.retain(|id, _| stays.contains(&id.as_str()));
         for (name, seen) in alive {
-            if !self.memory.health.contains_key(&seen.id) {
+            if !self.memory.health.contains_key(&seen.id) && !self.memory.starting.contains(name) {
                 self.begin_health(desired, name, seen);
             }
         }

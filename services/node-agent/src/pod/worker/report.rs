@@ -19,6 +19,7 @@ impl Worker {
             return;
         }
         self.tell_backoffs(desired, &status);
+        self.live.status.lock().clone_from(&status);
         self.status = status;
         self.said_generation = Some(generation);
         match serde_json::to_vec(&self.status) {
