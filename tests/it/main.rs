@@ -2,5 +2,8 @@
 //! containerd and real Postgres.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must stop")]
 
+mod input;
 mod journey;
 mod kill;
+mod telemetry;
+mod workload;

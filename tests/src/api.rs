@@ -58,7 +58,10 @@ impl Api {
     /// If no answer comes.
     pub async fn send(&self, method: &str, path: &str, media: &str, body: Vec<u8>) -> Result<Answer, reqwest::Error> {
         let method = method.parse().expect("a method is a token");
-        let mut request = self.http.request(method, format!("{}{path}", self.base)).body(body);
+        self.finish(self.http.request(method, format!("{}{path}", self.base)).body(body), media).await
+    }
+
+    async fn finish(&self, mut request: reqwest::RequestBuilder, media: &str) -> Result<Answer, reqwest::Error> {
         if !media.is_empty() {
             request = request.header("content-type", media);
         }
@@ -78,6 +81,15 @@ impl Api {
     /// If no answer comes.
     pub async fn post(&self, path: &str, body: &Value) -> Result<Answer, reqwest::Error> {
         self.send("POST", path, "application/json", body.to_string().into_bytes()).await
+    }
+
+    /// The same, under a request id of the caller's.
+    ///
+    /// # Errors
+    /// If no answer comes.
+    pub async fn post_as(&self, id: &str, path: &str, body: &Value) -> Result<Answer, reqwest::Error> {
+        let request = self.http.post(format!("{}{path}", self.base)).header("opc-request-id", id);
+        self.finish(request.body(body.to_string()), "application/json").await
     }
 
     /// Reads.

@@ -27,6 +27,9 @@ pub struct ApiConfig {
     pub max_body_bytes: usize,
     /// Pause between bookmarks of a watch. Source: kube-apiserver, about a minute.
     pub bookmark_every: Duration,
+    /// The same for watches over all clusters: by it both ends see that the other still lives. Virtual-kubelets give a watch
+    /// up after 75 seconds without a word.
+    pub wildcard_bookmark_every: Duration,
     /// How long a watch lasts if the caller does not say; randomly up to twice that. Source: `--min-request-timeout`.
     pub watch_timeout: Duration,
 }
@@ -39,6 +42,7 @@ impl Default for ApiConfig {
             kubelet_tls: None,
             max_body_bytes: 1536 * 1024,
             bookmark_every: Duration::from_secs(55),
+            wildcard_bookmark_every: Duration::from_secs(30),
             watch_timeout: Duration::from_secs(1800),
         }
     }

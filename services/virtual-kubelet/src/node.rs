@@ -14,7 +14,8 @@ const KUBELET_VERSION: &str = "v1.36.0";
 /// Pods that a virtual node takes. Source: OKE's limit of pods per virtual node.
 const PODS: &str = "500";
 /// More than 500 pods of the largest shape ask for: a virtual node is not a machine, its size is its pods'.
-const CPU: &str = "64000";
+/// Invariant: in the canonical form of quantities, in which the API gives them back: else they would differ for ever.
+const CPU: &str = "64k";
 const MEMORY: &str = "512Ti";
 const STORAGE: &str = "512Ti";
 /// Source: `nodeLeaseDurationSeconds` of the kubelet's configuration, default 40.

@@ -24,11 +24,10 @@ use std::{
     time::Duration,
 };
 use tokio::sync::broadcast::{Receiver, error::RecvError};
+use tokio::time::Instant;
 
 /// Bytes that are gathered before they are sent.
 const PIECE: usize = 32 * 1024;
-/// Pause between bookmarks, by which both ends see that the other still lives.
-const BOOKMARKS: Duration = Duration::from_secs(30);
 
 type Place = (Arc<str>, Arc<str>);
 
@@ -43,6 +42,9 @@ struct Stream {
     /// What the reader has seen and not seen deleted: what is to be deleted when a cluster goes.
     shown: HashMap<ClusterId, HashSet<Place>>,
     signals: Receiver<Signal>,
+    bookmark_every: Duration,
+    /// When the next bookmark is due, whatever was sent meanwhile: signals of other resources give the reader nothing.
+    bookmark_at: Instant,
     only_list: bool,
     over: bool,
     _counted: Counted,
@@ -68,6 +70,8 @@ pub(crate) async fn wildcard(state: &Arc<ApiState>, kind: &'static Kind, query: 
         listed,
         shown: HashMap::new(),
         signals,
+        bookmark_every: state.config.wildcard_bookmark_every,
+        bookmark_at: Instant::now() + state.config.wildcard_bookmark_every,
         only_list: !query.flag("watch"),
         over: false,
         _counted: Counted::new(&state.metrics.watches),
@@ -103,9 +107,10 @@ impl Stream {
                 self.begin(&mut out);
                 continue;
             }
-            match tokio::time::timeout(BOOKMARKS, self.signals.recv()).await {
+            match tokio::time::timeout_at(self.bookmark_at, self.signals.recv()).await {
                 Err(_) => {
-                    // By now the queue has passed what was listed.
+                    self.bookmark_at = Instant::now() + self.bookmark_every;
+                    // The queue is empty, and so has passed what was listed.
                     self.listed = HashMap::new();
                     self.bookmark(&mut out, false);
                 }

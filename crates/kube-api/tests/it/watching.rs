@@ -7,6 +7,7 @@ use kube::{
     Api, Client, Config,
     runtime::{WatchStreamExt, watcher},
 };
+use kube_api::ApiConfig;
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -142,6 +143,25 @@ async fn all_clusters_are_watched_at_once() {
     assert_eq!(lines.short().await, "DELETED a");
     world.state.stores.delete_cluster(other.id()).await.unwrap();
     assert_eq!(lines.short().await, "DELETED b", "what was in a deleted cluster is deleted");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_quiet_watch_of_all_clusters_gets_bookmarks_though_others_are_busy() {
+    let every = Duration::from_millis(300);
+    let world =
+        World::with("wildcard_quiet", ApiConfig { wildcard_bookmark_every: every, ..ApiConfig::default() }).await;
+    let url = format!("{}/clusters/*/api/v1/nodes?watch=1", world.base);
+    let mut lines = Lines::open(reqwest::Client::new().get(url).header(PEER, "virtual-kubelet")).await;
+    assert_eq!(lines.short().await, "INITIAL-END");
+    let busy = async {
+        for number in 0.. {
+            world.post(CM, &config_map(&format!("busy-{number}"), "x")).await;
+        }
+    };
+    tokio::select! {
+        () = busy => {}
+        line = lines.next() => assert_eq!(line.unwrap()["type"], "BOOKMARK"),
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
