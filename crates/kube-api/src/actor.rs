@@ -60,8 +60,26 @@ impl Actor {
         Self::new(&format!("system:serviceaccount:{namespace}:{name}"), uid, groups, Role::ServiceAccount)
     }
 
+    /// Somebody known by name alone, as reviews and impersonation name them. Until RBAC comes, users may do everything,
+    /// service accounts and nobody little.
+    #[must_use]
+    pub(crate) fn named(user: &str, groups: Vec<String>) -> Self {
+        if user == "system:anonymous" {
+            let mut actor = Self::new(user, "", Vec::new(), Role::ServiceAccount);
+            actor.groups = if groups.is_empty() { vec!["system:unauthenticated".into()] } else { groups };
+            return actor;
+        }
+        match user.strip_prefix("system:serviceaccount:").and_then(|rest| rest.split_once(':')) {
+            Some((namespace, name)) if groups.is_empty() => Self::service_account(namespace, name, ""),
+            Some(_) => Self::new(user, "", groups, Role::ServiceAccount),
+            None => Self::new(user, "", groups, Role::Tenant),
+        }
+    }
+
     fn new(name: &str, uid: &str, mut groups: Vec<String>, role: Role) -> Self {
-        groups.push("system:authenticated".into());
+        if groups.iter().all(|group| group != "system:authenticated") {
+            groups.push("system:authenticated".into());
+        }
         Self { name: name.into(), uid: uid.into(), groups, extra: BTreeMap::new(), role }
     }
 

@@ -7,7 +7,7 @@ use http::{HeaderMap, header::CONTENT_TYPE};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use kube_schema::Kind;
 use problem::kube::Status;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 /// What happens to unknown and repeated fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,16 +79,15 @@ pub(crate) fn decode(
     body: &[u8],
     validation: FieldValidation,
 ) -> Result<Decoded, Status> {
-    let mut value = value(Some(kind), media_type, body)?;
-    let Some(object) = value.as_object_mut() else {
+    let value = value(Some(kind), media_type, body)?;
+    if !value.is_object() {
         return Err(Status::bad_request(format!(
             "couldn't get version/kind; json parse error: json: cannot unmarshal {} into Go value of type struct",
             json_type(&value)
         )));
-    };
-    expect_kind(kind, object)?;
-    let repeated = if is_json(media_type) { kube_schema::duplicate_fields(body) } else { Vec::new() };
-    check(kind, value, repeated, validation)
+    }
+    let value = expect_kind(kind, value)?;
+    check(kind, value, repeated_fields(media_type, body), validation)
 }
 
 /// Checks fields of an object, and says what is wrong as `validation` wants it.
@@ -115,8 +114,15 @@ pub(crate) fn check(
     Ok(Decoded { value, warnings: texts })
 }
 
-fn is_json(media_type: &str) -> bool {
-    matches!(media_type, "" | "application/json")
+/// Keys that come twice in a body: a parsed value no longer shows them.
+pub(crate) fn repeated_fields(media_type: &str, body: &[u8]) -> Vec<kube_schema::FieldProblem> {
+    match media_type {
+        "" | "application/json" => kube_schema::duplicate_fields(body),
+        "application/yaml" | "application/x-yaml" | "text/yaml" => {
+            kube_schema::duplicate_fields_of(serde_yaml_ng::Deserializer::from_slice(body))
+        }
+        _ => Vec::new(),
+    }
 }
 
 /// Decodes any object.
@@ -153,35 +159,28 @@ fn json_type(value: &Value) -> &'static str {
     }
 }
 
-/// Checks what the object says it is; what it does not say is what the path says.
-/// Source: `gvkWithDefaults` of apimachinery's JSON serializer, which the create and update handlers give their own kind.
-fn expect_kind(kind: &'static Kind, object: &mut Map<String, Value>) -> Result<(), Status> {
-    for (field, default) in [("apiVersion", kind.api_version().to_string()), ("kind", kind.kind.to_owned())] {
-        let missing = object.get(field).is_none_or(|value| value.is_null() || value == "");
-        if missing {
-            object.insert(field.to_owned(), Value::String(default));
-        }
-    }
-    let text = |field: &str| object.get(field).and_then(Value::as_str).unwrap_or_default();
+/// Checks the type that a body says it has. What it leaves out is that of the URL, as upstream's decoder has it: typed
+/// clients other than Go's send neither `kind` nor `apiVersion`.
+fn expect_kind(kind: &'static Kind, mut value: Value) -> Result<Value, Status> {
+    let text = |field: &str| value.get(field).and_then(Value::as_str).unwrap_or_default();
     let (given_kind, given_version) = (text("kind"), text("apiVersion"));
-    let fits = given_kind == kind.kind && given_version == kind.api_version();
-    if fits {
-        return Ok(());
-    }
+    let (given_kind, own_version) = (if given_kind.is_empty() { kind.kind } else { given_kind }, kind.api_version());
+    let given_version = if given_version.is_empty() { &*own_version } else { given_version };
     let (group, version) = given_version.split_once('/').unwrap_or(("", given_version));
     if given_kind != kind.kind || group != kind.group {
         return Err(Status::bad_request(format!(
             "{given_kind} in version {version:?} cannot be handled as a {}: no kind {given_kind:?} is registered for \
-             version {given_version:?} here; expected {}, Kind={}",
-            kind.kind,
-            kind.api_version(),
-            kind.kind
+             version {given_version:?} here; expected {own_version}, Kind={}",
+            kind.kind, kind.kind
         )));
     }
-    Err(Status::bad_request(format!(
-        "the API version in the data ({given_version}) does not match the expected API version ({})",
-        kind.api_version()
-    )))
+    if given_version != own_version {
+        return Err(Status::bad_request(format!(
+            "the API version in the data ({given_version}) does not match the expected API version ({own_version})"
+        )));
+    }
+    crate::meta::set_type(kind, &mut value);
+    Ok(value)
 }
 
 #[cfg(test)]
@@ -209,9 +208,26 @@ mod tests {
     }
 
     #[test]
-    fn kind_and_version_may_be_left_to_the_path() {
-        let decoded = decode(pods(), "application/json", br#"{"kind":""}"#, FieldValidation::Strict).unwrap();
-        assert_eq!(decoded.value, serde_json::json!({"apiVersion": "v1", "kind": "Pod"}));
+    fn a_type_left_out_is_that_of_the_url() {
+        for body in [r#"{"metadata":{"name":"a"}}"#, r#"{"kind":"Pod"}"#, r#"{"apiVersion":"v1"}"#] {
+            let decoded = decode(pods(), "application/json", body.as_bytes(), FieldValidation::Strict).unwrap();
+            assert_eq!((&decoded.value["kind"], &decoded.value["apiVersion"]), (&"Pod".into(), &"v1".into()));
+        }
+        check("application/json", r#"{"kind":"Service"}"#, "cannot be handled as a Pod");
+        check("application/json", r#"{"apiVersion":"apps/v1"}"#, "cannot be handled as a Pod");
+    }
+
+    #[test]
+    fn repeated_keys_are_found_in_json_and_yaml() {
+        for (media, body) in [
+            ("application/json", r#"{"metadata":{"name":"a","name":"b"}}"#),
+            ("application/yaml", "metadata:\n  name: a\n  name: b\n"),
+        ] {
+            let error = decode(pods(), media, body.as_bytes(), FieldValidation::Strict).unwrap_err();
+            assert!(error.message().contains("duplicate field \"metadata.name\""), "{error}");
+            let warned = decode(pods(), media, body.as_bytes(), FieldValidation::Warn).unwrap();
+            assert_eq!((warned.warnings.len(), &warned.value["metadata"]["name"]), (1, &"b".into()));
+        }
     }
 
     #[test]

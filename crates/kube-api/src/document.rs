@@ -123,9 +123,10 @@ fn paths() -> Value {
         paths.push(format!("/apis/{group}"));
         paths.push(format!("/apis/{group}/{version}"));
     }
-    paths.dedup();
-    let more = ["/healthz", "/livez", "/openapi/v3", "/openid/v1/jwks", "/readyz", "/version"];
+    let more = ["/healthz", "/livez", "/openapi/v2", "/openapi/v3", "/openid/v1/jwks", "/readyz", "/version"];
     paths.extend(more.map(str::to_owned));
+    paths.sort();
+    paths.dedup();
     json!({"paths": paths})
 }
 

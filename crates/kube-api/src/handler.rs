@@ -5,7 +5,7 @@ use crate::{
     auth::{self, Caller},
     body::{self, FieldValidation},
     call::Call,
-    document, meta,
+    document, impersonate, meta,
     negotiate::negotiate,
     patch::Patch,
     path::{self, ResourcePath, Target},
@@ -30,7 +30,10 @@ use kube_schema::Kind;
 use kube_store::Cluster;
 use problem::kube::Status;
 use serde_json::{Value, json};
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Instant,
+};
 
 /// The Kubernetes API of all clusters, at `/clusters/{id}/...`.
 pub fn router(state: Arc<ApiState>) -> axum::Router {
@@ -70,6 +73,7 @@ async fn dispatch(state: &Arc<ApiState>, request: Request, label: &mut Label) ->
     }
     let id = id.parse().map_err(|_| auth::no_cluster())?;
     let (cluster, actor) = auth::enter(state, &id, caller).await?;
+    let actor = impersonate::apply(actor, request.headers())?;
     match target {
         Target::Document(segments) => {
             label.verb = "document";
@@ -99,7 +103,7 @@ fn kind_of(path: &ResourcePath) -> Result<&'static Kind, Status> {
     if misplaced { Err(Status::no_such_path()) } else { Ok(kind) }
 }
 
-fn verb_of(method: &Method, path: &ResourcePath, query: &Query) -> Result<&'static str, Status> {
+fn verb_of(method: &Method, kind: &Kind, path: &ResourcePath, query: &Query) -> Result<&'static str, Status> {
     let watching = path.watch || query.flag("watch");
     Ok(match (method.as_str(), path.name.is_some()) {
         ("GET" | "HEAD", _) if watching && path.subresource.is_none() => "watch",
@@ -110,6 +114,8 @@ fn verb_of(method: &Method, path: &ResourcePath, query: &Query) -> Result<&'stat
         ("PUT", true) => "update",
         ("PATCH", true) => "patch",
         ("DELETE", true) => "delete",
+        // Upstream has no route that deletes across namespaces: a forgotten namespace must not empty the cluster.
+        ("DELETE", false) if kind.namespaced && path.namespace.is_none() => return Err(Status::method_not_allowed()),
         ("DELETE", false) => "deletecollection",
         _ => return Err(Status::method_not_allowed()),
     })
@@ -124,7 +130,7 @@ async fn resource(
     label: &mut Label,
 ) -> Result<Response, Status> {
     let kind = kind_of(&path)?;
-    let verb = verb_of(request.method(), &path, &query)?;
+    let verb = verb_of(request.method(), kind, &path, &query)?;
     *label = Label { verb, resource: kind.resource() };
     let subresource = path.subresource.as_deref().unwrap_or_default();
     actor.authorize(&Attempt {
@@ -188,14 +194,22 @@ async fn part(call: &Call, verb: &str, name: &str, subresource: &str, body: Body
         ("binding", _) => bind(call, name, body).await,
         ("eviction", _) => evict(call, name, body).await,
         ("token", _) => issue(call, name, body).await,
-        ("finalize", _) => put(call, name, Part::Finalize, body).await,
         (_, "get") => get::get(call, name),
-        ("status", "update") => put(call, name, Part::Status, body).await,
-        ("status", "patch") => patch(call, name, Part::Status, body).await,
-        // ephemeralcontainers and resize: plain updates.
-        (_, "update") => put(call, name, Part::Whole, body).await,
-        (_, "patch") => patch(call, name, Part::Whole, body).await,
+        (_, "update") => put(call, name, part_of(subresource)?, body).await,
+        (_, "patch") => patch(call, name, part_of(subresource)?, body).await,
         _ => Err(Status::method_not_allowed()),
+    }
+}
+
+/// The part of the object that a subresource changes.
+fn part_of(subresource: &str) -> Result<Part, Status> {
+    match subresource {
+        "status" => Ok(Part::Status),
+        "finalize" => Ok(Part::Finalize),
+        "approval" => Ok(Part::Own("approval")),
+        "ephemeralcontainers" => Ok(Part::Own("ephemeralcontainers")),
+        "resize" => Ok(Part::Own("resize")),
+        _ => Err(Status::no_such_path()),
     }
 }
 
@@ -256,20 +270,23 @@ async fn put(call: &Call, name: &str, part: Part, body: Body) -> Result<Response
 
 async fn patch(call: &Call, name: &str, part: Part, body: Body) -> Result<Response, Status> {
     let include = Include::parse(&call.query)?;
-    let strict = FieldValidation::parse(call.query.get("fieldValidation"))? == FieldValidation::Strict;
+    let validation = FieldValidation::parse(call.query.get("fieldValidation"))?;
     let bytes = body::read(body, call.state.config.max_body_bytes).await?;
     let patch = Patch::parse(body::media_type(&call.headers), &bytes)?;
+    let repeated = patch.repeated_fields(&bytes);
     let (kind, key) = (call.kind, meta::key(call.kind, call.namespace(), name));
+    // The patched object is only known inside the write; what is to be warned of comes out by this.
+    let warnings = Arc::new(OnceLock::new());
+    let warned = Arc::clone(&warnings);
     let make = move |old: &Value| {
-        let new = patch.apply(kind, old)?;
-        if strict {
-            body::check(kind, new, Vec::new(), FieldValidation::Strict).map(|decoded| decoded.value)
-        } else {
-            Ok(new)
-        }
+        let checked = body::check(kind, patch.apply(kind, old)?, repeated, validation)?;
+        warned.get_or_init(|| checked.warnings);
+        Ok(checked.value)
     };
     let done = update::on_current(&call.cluster, kind, part, key, call.dry_run()?, make).await?;
-    Ok(respond::object(StatusCode::OK, kind, &done, call.answer, include))
+    let mut response = respond::object(StatusCode::OK, kind, &done, call.answer, include);
+    respond::warn(&mut response, warnings.get().map_or(&[], Vec::as_slice));
+    Ok(response)
 }
 
 async fn delete_options(call: &Call, body: Body) -> Result<DeleteOptions, Status> {

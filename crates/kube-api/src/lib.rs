@@ -10,6 +10,7 @@ mod bootstrap;
 mod call;
 mod document;
 mod handler;
+mod impersonate;
 mod meta;
 mod metrics;
 mod negotiate;

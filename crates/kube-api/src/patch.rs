@@ -52,6 +52,14 @@ impl Patch {
         }
     }
 
+    /// Keys that come twice in the text of the patch; the operations of a JSON patch are a list and have none.
+    pub(crate) fn repeated_fields(&self, body: &[u8]) -> Vec<kube_schema::FieldProblem> {
+        match self {
+            Self::Json(_) => Vec::new(),
+            Self::Merge(_) | Self::Strategic(_) => kube_schema::duplicate_fields(body),
+        }
+    }
+
     /// The object after the change.
     ///
     /// # Errors

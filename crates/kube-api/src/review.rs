@@ -72,12 +72,8 @@ fn subject_access(spec: &Value) -> Result<Value, Status> {
         let cause = Cause::invalid("spec.user", &json!(""), "at least one of user or group must be specified");
         return Err(Status::invalid("SubjectAccessReview.authorization.k8s.io", "", &[cause]));
     }
-    if user == "system:anonymous" {
-        return Ok(json!({"allowed": false}));
-    }
-    let account = user.strip_prefix("system:serviceaccount:").and_then(|rest| rest.split_once(':'));
-    let actor =
-        account.map_or_else(|| Actor::system(user), |(namespace, name)| Actor::service_account(namespace, name, ""));
+    let list = groups.into_iter().flatten().filter_map(|group| group.as_str().map(str::to_owned));
+    let actor = Actor::named(user, list.collect());
     access(&actor, spec)
 }
 

@@ -24,6 +24,8 @@ pub(crate) enum Part {
     Status,
     /// `spec.finalizers` of a namespace.
     Finalize,
+    /// What the subresource of this name stands for: `approval`, `ephemeralcontainers`, `resize`.
+    Own(&'static str),
 }
 
 enum Reject<R> {

@@ -8,6 +8,7 @@ mod act;
 pub mod action;
 mod config;
 pub mod deployment;
+pub mod disruption;
 pub mod endpoint;
 pub mod events;
 pub mod garbage;

@@ -22,6 +22,8 @@ pub const CONFIG_MAPS: &str = "configmaps";
 pub const DEFAULT_ACCOUNT: &str = "default";
 /// The ConfigMap from which pods learn whom to trust.
 pub const ROOT_CA: &str = "kube-root-ca.crt";
+/// The entry of `spec.finalizers` that stands for this controller.
+const FINALIZER: &str = "kubernetes";
 const ROOT_CA_NOTICE: &str = "Contains a CA bundle that can be used to verify the kube-apiserver when using internal \
      endpoints such as the internal service IP or kubernetes.default.svc. No other usage is guaranteed across \
      distributions of Kubernetes clusters.";
@@ -62,18 +64,23 @@ pub fn diff(observed: &Observed, now: Timestamp) -> Plan {
         return plan;
     }
     let target = Target::of(RESOURCE, &observed.namespace.metadata);
+    let status = ending_status(observed, now);
+    let mut patch = merge_diff(&json!({ "status": observed.namespace.status }), &json!({ "status": status }));
     if observed.contents.is_empty() {
-        // The object itself goes with its last finalizer.
-        let finalizers = observed.namespace.spec.as_ref().and_then(|spec| spec.finalizers.as_ref());
-        if finalizers.is_some_and(|finalizers| !finalizers.is_empty()) {
-            plan.patch(&target, Some(json!({ "spec": { "finalizers": null } })));
-        } else if observed.namespace.metadata.finalizers.as_ref().is_none_or(Vec::is_empty) {
+        let finalizers = observed.namespace.spec.as_ref().and_then(|spec| spec.finalizers.clone()).unwrap_or_default();
+        let left: Vec<&String> = finalizers.iter().filter(|finalizer| *finalizer != FINALIZER).collect();
+        if left.len() < finalizers.len() {
+            // The object itself goes with its last finalizer; those of others are theirs to remove.
+            let left = if left.is_empty() { Value::Null } else { json!(left) };
+            patch.get_or_insert_with(|| json!({}))["spec"] = json!({ "finalizers": left });
+        } else if left.is_empty() && observed.namespace.metadata.finalizers.as_ref().is_none_or(Vec::is_empty) {
             plan.actions.push(delete(target));
+            return plan;
         }
+        plan.patch(&target, patch);
         return plan;
     }
-    let status = ending_status(observed, now);
-    plan.patch(&target, merge_diff(&json!({ "status": observed.namespace.status }), &json!({ "status": status })));
+    plan.patch(&target, patch);
     let mut doomed: Vec<&Content> = observed.contents.iter().filter(|content| !content.deleting).collect();
     doomed.sort_by(|a, b| (&a.target.resource, &a.target.name).cmp(&(&b.target.resource, &b.target.name)));
     plan.actions.extend(doomed.into_iter().map(|content| delete(content.target.clone().at_any_revision())));
@@ -133,7 +140,11 @@ fn ending_status(observed: &Observed, now: Timestamp) -> k8s_openapi::api::core:
         .map(|(name, count)| (if name.contains('.') { (*name).to_owned() } else { format!("{name}.") }, *count))
         .collect();
     let resources = resources.iter().map(|(name, count)| (name.as_str(), *count)).collect();
-    let remaining = format!("Some resources are remaining: {}", list(&resources, "has"));
+    let remaining = if observed.contents.is_empty() {
+        ("False", "ContentRemoved", "All content successfully removed".to_owned())
+    } else {
+        ("True", "SomeResourcesRemain", format!("Some resources are remaining: {}", list(&resources, "has")))
+    };
     let finalizers = if by_finalizer.is_empty() {
         ("False", "ContentHasNoFinalizers", "All content-preserving finalizers finished".to_owned())
     } else {
@@ -159,7 +170,7 @@ fn ending_status(observed: &Observed, now: Timestamp) -> k8s_openapi::api::core:
             "ContentDeleted",
             "All content successfully deleted, may be waiting on finalization".to_owned(),
         ),
-        ("NamespaceContentRemaining", "True", "SomeResourcesRemain", remaining),
+        ("NamespaceContentRemaining", remaining.0, remaining.1, remaining.2),
         ("NamespaceFinalizersRemaining", finalizers.0, finalizers.1, finalizers.2),
     ];
     for (kind, value, reason, message) in conditions {

@@ -49,12 +49,13 @@ fn decide(snapshot: &mut Snapshot, pod: &Arc<PodInfo>) -> Decision {
     }
     let terms = affinity::Terms::new(snapshot, pod);
     let mut refusals: BTreeMap<String, usize> = BTreeMap::new();
-    let mut fitting = Vec::new();
+    let (mut fitting, mut finally) = (Vec::new(), 0);
     for (index, node) in snapshot.nodes.iter().enumerate() {
         let reasons = filter::reasons(pod, node, &terms);
         if reasons.is_empty() {
             fitting.push(index);
         }
+        finally += usize::from(reasons.iter().any(filter::Reason::is_final));
         for reason in reasons {
             *refusals.entry(reason.to_string()).or_default() += 1;
         }
@@ -65,15 +66,27 @@ fn decide(snapshot: &mut Snapshot, pod: &Arc<PodInfo>) -> Decision {
             snapshot.place(pod, index);
             Ok(snapshot.nodes[index].name.clone())
         }
-        None => Err(explain(snapshot.nodes.len(), &refusals)),
+        None => Err(explain(snapshot.nodes.len(), &refusals, finally)),
     };
     Decision { pod: target, node }
 }
 
-/// The text of a FailedScheduling event, as users know it.
-fn explain(nodes: usize, refusals: &BTreeMap<String, usize>) -> String {
+/// The text of a FailedScheduling event, as users know it; `finally` nodes refuse the pod even when empty.
+fn explain(nodes: usize, refusals: &BTreeMap<String, usize>, finally: usize) -> String {
     let mut parts: Vec<String> = refusals.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
     parts.sort();
-    let hint = format!("preemption: 0/{nodes} nodes are available: {nodes} Preemption is not helpful for scheduling.");
-    format!("0/{nodes} nodes are available: {}. {hint}", parts.join(", "))
+    let mut hints = Vec::new();
+    if finally > 0 {
+        hints.push(format!("{finally} Preemption is not helpful for scheduling"));
+    }
+    if nodes > finally {
+        hints.push(format!("{} No preemption victims found for incoming pod", nodes - finally));
+    }
+    // Upstream sorts the texts, numbers included.
+    hints.sort();
+    format!(
+        "0/{nodes} nodes are available: {}. preemption: 0/{nodes} nodes are available: {}.",
+        parts.join(", "),
+        hints.join(", ")
+    )
 }

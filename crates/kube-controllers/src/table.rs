@@ -3,7 +3,7 @@
 use crate::act::Fault;
 use crate::key::{Controller, Key, Keys};
 use crate::world::{Memory, World};
-use crate::{deployment, endpoint, events, garbage, namespace, node, pod_gc, replica_set, scheduler};
+use crate::{deployment, disruption, endpoint, events, garbage, namespace, node, pod_gc, replica_set, scheduler};
 use jiff::Timestamp;
 use kube_store::{Cluster, Event};
 use reconcile::Next;
@@ -27,7 +27,7 @@ enum Start {
 }
 
 /// All controllers.
-pub(crate) const TABLE: [Row; 9] = [
+pub(crate) const TABLE: [Row; 10] = [
     row(Controller::Namespace, &[], Start::Each(namespace::RESOURCE)),
     row(
         Controller::Deployment,
@@ -39,6 +39,18 @@ pub(crate) const TABLE: [Row; 9] = [
         Controller::Endpoint,
         &[endpoint::SERVICES, endpoint::SLICES, endpoint::ENDPOINTS, "pods"],
         Start::Each(endpoint::SERVICES),
+    ),
+    row(
+        Controller::Disruption,
+        &[
+            disruption::RESOURCE,
+            "pods",
+            "deployments.apps",
+            "replicasets.apps",
+            "statefulsets.apps",
+            "replicationcontrollers",
+        ],
+        Start::Each(disruption::RESOURCE),
     ),
     row(Controller::Garbage, &[], Start::All),
     row(Controller::PodGc, &["pods", "nodes"], Start::Whole),
@@ -62,6 +74,7 @@ pub(crate) fn keys(cluster: &Cluster, memory: &Memory, event: &Event, now: Times
             Controller::Deployment => deployment::drive::keys(cluster, event, &mut out),
             Controller::ReplicaSet => replica_set::drive::keys(cluster, event, &mut out),
             Controller::Endpoint => endpoint::drive::keys(cluster, memory, event, &mut out),
+            Controller::Disruption => disruption::drive::keys(cluster, event, &mut out),
             Controller::Garbage => garbage::drive::keys(cluster, event, &mut out),
             Controller::PodGc => pod_gc::drive::keys(memory, event, &mut out),
             Controller::Node => node::drive::keys(cluster, memory, event, now, &mut out),
@@ -100,6 +113,7 @@ pub(crate) async fn reconcile(world: &World, key: &Key) -> Result<Next, Fault> {
         Controller::Deployment => deployment::drive::reconcile(world, key).await,
         Controller::ReplicaSet => replica_set::drive::reconcile(world, key).await,
         Controller::Endpoint => endpoint::drive::reconcile(world, key).await,
+        Controller::Disruption => disruption::drive::reconcile(world, key).await,
         Controller::Garbage => garbage::drive::reconcile(world, key).await,
         Controller::PodGc => pod_gc::drive::reconcile(world, key).await,
         Controller::Node => node::drive::reconcile(world, key).await,

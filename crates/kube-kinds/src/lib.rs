@@ -14,5 +14,5 @@ pub use pod_qos::qos_class;
 pub use prepare::{prepare_create, prepare_status, prepare_subresource, prepare_update};
 pub use problem::kube::Cause;
 pub use select::{selectable_fields, selectable_names, stored_field};
-pub use table::{Column, columns, row};
-pub use validate::{validate_create, validate_name, validate_status, validate_update};
+pub use table::{Column, age, columns, row};
+pub use validate::{validate_create, validate_name, validate_status, validate_subresource, validate_update};

@@ -70,8 +70,23 @@ pub fn prepare_create(kind: &Kind, object: &mut Value) {
             }
         }
         "jobs.batch" => job::generate_selector(map),
+        "pods" => mark_gated(map),
         _ => {}
     }
+}
+
+/// Says of a pod with scheduling gates why it waits. Source: `applySchedulingGatedCondition`.
+fn mark_gated(pod: &mut Object) {
+    let gates = pod.get("spec").map_or(&[][..], |spec| crate::json::list(spec, "/schedulingGates"));
+    if gates.is_empty() {
+        return;
+    }
+    let condition = json!({
+        "type": "PodScheduled", "status": "False", "reason": "SchedulingGated",
+        "message": "Scheduling is blocked due to non-empty scheduling gates",
+        "lastProbeTime": null, "lastTransitionTime": null,
+    });
+    child_or_new(pod, "status").insert("conditions".to_owned(), json!([condition]));
 }
 
 fn initial_status(resource: &str, qos: &str) -> Value {

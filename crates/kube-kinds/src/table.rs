@@ -14,7 +14,8 @@ use jiff::Timestamp;
 use kube_schema::Kind;
 use serde_json::{Value, json};
 
-use text::{age, created_at};
+pub use text::age;
+use text::created_at;
 
 /// One column's definition; `priority` above 0 shows only with `-o wide`.
 #[derive(Debug, Clone, PartialEq, Eq)]

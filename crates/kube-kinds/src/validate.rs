@@ -105,6 +105,26 @@ pub fn validate_status(kind: &Kind, new: &Value, old: &Value) -> Vec<Cause> {
     causes.0
 }
 
+/// What is wrong with a change of another subresource that is a view of the object itself.
+#[must_use]
+pub fn validate_subresource(kind: &Kind, subresource: &str, new: &Value, old: &Value) -> Vec<Cause> {
+    let mut causes = Causes::default();
+    meta::validate(kind, new, &mut causes);
+    meta::validate_update(new, old, &mut causes);
+    match subresource {
+        "ephemeralcontainers" => {
+            content(kind, new, &mut causes);
+            update::ephemeral_containers(new, old, &mut causes);
+        }
+        "resize" => {
+            content(kind, new, &mut causes);
+            update::resize(new, old, &mut causes);
+        }
+        _ => {}
+    }
+    causes.0
+}
+
 fn content(kind: &Kind, object: &Value, causes: &mut Causes) {
     match kind.resource() {
         "pods" => pod::validate(object.get("spec").unwrap_or(&json!({})), "spec", causes),

@@ -5,7 +5,7 @@ mod duplicate;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Map, Value};
 
-pub use duplicate::duplicate_fields;
+pub use duplicate::{duplicate_fields, duplicate_fields_of};
 
 use crate::{
     kind::Kind,

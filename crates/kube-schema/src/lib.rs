@@ -18,8 +18,8 @@ pub use discovery::{
     discovery_apis_v2, discovery_apis_v2beta1,
 };
 pub use field::{
-    DecodeProblem, FieldProblem, check_message_types, check_types, duplicate_fields, prune, prune_message,
-    validate_fields, validate_message,
+    DecodeProblem, FieldProblem, check_message_types, check_types, duplicate_fields, duplicate_fields_of, prune,
+    prune_message, validate_fields, validate_message,
 };
 pub use kind::{
     Kind, Subresource, by_kind, by_plural, by_resource, group_versions, groups, kinds, subresource, versions,

@@ -200,6 +200,25 @@ impl Status {
         Self::new(504, "Timeout", message)
     }
 
+    /// Adds a cause that clients look for by its reason.
+    #[must_use]
+    pub fn with_cause(mut self, reason: &str, message: &str, field: &str) -> Self {
+        let cause = Cause { reason: reason.into(), message: message.into(), field: field.into() };
+        let details = self.details.get_or_insert_with(|| Box::new(json!({})));
+        match details.get_mut("causes").and_then(Value::as_array_mut) {
+            Some(causes) => causes.push(json!(cause)),
+            None => details["causes"] = json!([cause]),
+        }
+        self
+    }
+
+    /// Says when to retry.
+    #[must_use]
+    pub fn retry_in(mut self, seconds: u32) -> Self {
+        self.details.get_or_insert_with(|| Box::new(json!({})))["retryAfterSeconds"] = json!(seconds);
+        self
+    }
+
     /// The HTTP status code.
     #[must_use]
     pub fn code(&self) -> u16 {
@@ -256,6 +275,15 @@ mod tests {
         assert_eq!(one.code(), 422);
         let value = Status::not_found("deployments.apps", "web").to_value();
         assert_eq!(value["details"], json!({"name": "web", "kind": "deployments", "group": "apps"}));
+    }
+
+    #[test]
+    fn causes_join_what_is_known_already() {
+        let status =
+            Status::forbidden("pods", "p", "no").with_cause("A", "b", "c").with_cause("D", "e", "").retry_in(2);
+        let details = status.to_value()["details"].clone();
+        assert_eq!((&details["name"], &details["retryAfterSeconds"]), (&json!("p"), &json!(2)));
+        assert_eq!((&details["causes"][0]["field"], &details["causes"][1]["reason"]), (&json!("c"), &json!("D")));
     }
 
     #[test]

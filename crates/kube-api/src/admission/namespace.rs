@@ -34,7 +34,10 @@ pub(crate) fn open(txn: &Txn<'_>, kind: &Kind, namespace: &str, name: &str) -> R
     };
     if found.meta.deletion.is_some() {
         let why = format!("unable to create new content in namespace {namespace} because it is being terminated");
-        return Err(Status::forbidden(&kind.qualified_plural(), name, &why));
+        let refused = Status::forbidden(&kind.qualified_plural(), name, &why);
+        // Controllers stop retrying when they see this cause.
+        let cause = format!("namespace {namespace} is being terminated");
+        return Err(refused.with_cause("NamespaceTerminating", &cause, "metadata.namespace"));
     }
     Ok(())
 }

@@ -75,7 +75,11 @@ fn spend(txn: &mut Txn<'_>, pod: &Object, value: &Value, now: Timestamp) -> Resu
     let Some((stored, mut budget)) = found.pop() else { return Ok(()) };
     let name = &*stored.key.name;
     let number = |at: &str| budget["status"][at].as_i64().unwrap_or(0);
-    let refuse = || Status::too_many_requests("Cannot evict pod as it would violate the pod's disruption budget.", 10);
+    let refuse = |cause: String| {
+        let refused =
+            Status::too_many_requests("Cannot evict pod as it would violate the pod's disruption budget.", 10);
+        Err(refused.with_cause("DisruptionBudget", &cause, ""))
+    };
     if !is_ready(value) {
         let always = budget["spec"]["unhealthyPodEvictionPolicy"] == "AlwaysAllow";
         let healthy_enough = number("currentHealthy") >= number("desiredHealthy") && number("desiredHealthy") > 0;
@@ -85,11 +89,12 @@ fn spend(txn: &mut Txn<'_>, pod: &Object, value: &Value, now: Timestamp) -> Resu
     }
     let generation = budget["metadata"]["generation"].as_i64().unwrap_or(0);
     if number("observedGeneration") < generation {
-        return Err(refuse());
+        return refuse(format!("The disruption budget {name} is still being processed by the server."));
     }
     let allowed = number("disruptionsAllowed");
     if allowed <= 0 {
-        return Err(refuse());
+        let (needed, healthy) = (number("desiredHealthy"), number("currentHealthy"));
+        return refuse(format!("The disruption budget {name} needs {needed} healthy pods and has {healthy} currently"));
     }
     budget["status"]["disruptionsAllowed"] = json!(allowed - 1);
     if !budget["status"]["disruptedPods"].is_object() {

@@ -3,7 +3,9 @@
 use crate::{
     body,
     call::Call,
-    meta, ops,
+    meta,
+    negotiate::Form,
+    ops,
     patch::Patch,
     respond,
     verb::{Part, update},
@@ -59,7 +61,37 @@ pub(crate) async fn serve(call: &Call, verb: &str, name: &str, body: Body) -> Re
 
 fn answer(call: &Call, object: &Object) -> Response {
     let scale = scale(call.kind, &object.value());
-    respond::encoded(StatusCode::OK, scale.to_string().into(), call.answer.encoding)
+    let shown = match call.answer.form {
+        Form::Object => scale,
+        Form::Metadata(version) => json!({
+            "kind": "PartialObjectMetadata", "apiVersion": format!("meta.k8s.io/{version}"), "metadata": scale["metadata"],
+        }),
+        Form::Table(version) => table(&scale, version),
+    };
+    respond::encoded(StatusCode::OK, shown.to_string().into(), call.answer.encoding)
+}
+
+/// A Scale as `kubectl get --subresource=scale` prints it.
+fn table(scale: &Value, version: &str) -> Value {
+    let column = |name: &str, kind: &str, format: &str, description: &str| json!({"name": name, "type": kind, "format": format, "description": description, "priority": 0});
+    let age = kube_kinds::age(scale, jiff::Timestamp::now());
+    json!({
+        "kind": "Table", "apiVersion": format!("meta.k8s.io/{version}"),
+        "metadata": {"resourceVersion": scale["metadata"]["resourceVersion"]},
+        "columnDefinitions": [
+            column("Name", "string", "name", "Name of the object that is scaled."),
+            column("Desired", "integer", "", "Replicas that are wanted."),
+            column("Available", "integer", "", "Replicas that there are."),
+            column("Age", "string", "", "Time since the object was created."),
+        ],
+        "rows": [{
+            "cells": [scale["metadata"]["name"], scale["spec"]["replicas"], scale["status"]["replicas"], age],
+            "object": {
+                "kind": "PartialObjectMetadata", "apiVersion": format!("meta.k8s.io/{version}"),
+                "metadata": scale["metadata"],
+            },
+        }],
+    })
 }
 
 /// The object with the wanted number of replicas.

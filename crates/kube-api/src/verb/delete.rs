@@ -180,7 +180,8 @@ pub(crate) fn remove(
     let waits = !meta::finalizers(&new).is_empty()
         || (kind.resource() == "namespaces" && new["spec"]["finalizers"].as_array().is_some_and(|f| !f.is_empty()));
     if waits {
-        if already != Some(0) {
+        // A namespace has no grace period; its admission marks it.
+        if already != Some(0) && kind.resource() != "namespaces" {
             mark(&mut new, now, 0, already)?;
         }
         return pend(txn, kind, key, new);

@@ -138,7 +138,9 @@ pub(crate) fn reached(cluster: &Cluster, wanted: u64) -> Result<(), Status> {
     if wanted <= current {
         return Ok(());
     }
-    Err(Status::timeout(format!("Too large resource version: {wanted}, current: {current}")))
+    let late = Status::timeout(format!("Timeout: Too large resource version: {wanted}, current: {current}"));
+    // client-go starts over from the newest version when it sees this cause.
+    Err(late.with_cause("ResourceVersionTooLarge", "Too large resource version", "").retry_in(1))
 }
 
 fn exact(query: &Query) -> Result<Option<u64>, Status> {
@@ -211,7 +213,12 @@ enum Outcome {
 }
 
 fn page(call: &Call, filter: &Filter) -> Result<Outcome, Status> {
-    let limit = call.query.number::<usize>("limit")?.filter(|limit| *limit > 0);
+    if call.query.get("sendInitialEvents").is_some() {
+        let cause = Cause::forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list");
+        return Err(Status::invalid("ListOptions.meta.k8s.io", "", &[cause]));
+    }
+    let limit = call.query.number::<i64>("limit")?.and_then(|limit| usize::try_from(limit).ok());
+    let limit = limit.filter(|limit| *limit > 0);
     let token = call.query.get("continue").map(Continue::decode).transpose()?;
     if token.is_some() && version(&call.query)?.is_some() {
         return Err(Status::bad_request("specifying resource version is not allowed when using continue"));

@@ -111,6 +111,11 @@ pub(crate) fn change(
             causes.extend(kube_kinds::validate_status(storage, &new, &old));
         }
         Part::Finalize => new = admission::namespace::finalized(new, &old),
+        Part::Own(subresource) => {
+            kube_kinds::set_defaults(storage, &mut new);
+            kube_kinds::prepare_subresource(storage, subresource, &mut new, &old);
+            causes.extend(kube_kinds::validate_subresource(storage, subresource, &new, &old));
+        }
     }
     if !causes.is_empty() {
         return Err(Status::invalid(&kind.qualified_kind(), &key.name, &causes));

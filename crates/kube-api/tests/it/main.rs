@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "tests and their helpers")]
 
 mod access;
+mod habits;
 mod kubectl;
 mod objects;
 mod reading;

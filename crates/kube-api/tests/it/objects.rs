@@ -245,6 +245,7 @@ async fn evictions_respect_budgets() {
     let eviction = json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "p"}});
     let (code, refused) = world.post(&format!("{PODS}/p/eviction"), &eviction).await;
     assert_eq!((code, message(&refused)), (429, "Cannot evict pod as it would violate the pod's disruption budget."));
+    assert_eq!(refused["details"]["causes"][0]["reason"], "DisruptionBudget");
     let allowed =
         json!({"status": {"observedGeneration": 1, "disruptionsAllowed": 1, "currentHealthy": 2, "desiredHealthy": 1}});
     world.patch(&format!("{BUDGETS}/b/status"), MERGE, &allowed).await;
@@ -270,6 +271,7 @@ async fn namespaces_end_in_two_steps() {
     let (code, refused) = world.post("/api/v1/namespaces/n/configmaps", &config_map("a")).await;
     assert_eq!(code, 403);
     assert!(message(&refused).contains("because it is being terminated"), "{refused}");
+    assert_eq!(refused["details"]["causes"][0]["reason"], "NamespaceTerminating");
     let mut finalized = ending.clone();
     finalized["spec"]["finalizers"] = json!([]);
     assert_eq!(world.put("/api/v1/namespaces/n/finalize", &finalized).await.0, 200);

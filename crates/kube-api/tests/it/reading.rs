@@ -46,7 +46,8 @@ async fn pages_show_one_moment() {
         world.get(&format!("{CM}?resourceVersion={then}&resourceVersionMatch=Exact&labelSelector=tier")).await;
     assert_eq!(names(&exact), found);
     assert_eq!(world.get(&format!("{CM}?continue=nonsense")).await.0, 400);
-    assert_eq!(world.get(&format!("{CM}?resourceVersion=99999&resourceVersionMatch=NotOlderThan")).await.0, 504);
+    let (code, early) = world.get(&format!("{CM}?resourceVersion=99999&resourceVersionMatch=NotOlderThan")).await;
+    assert_eq!((code, &early["details"]["causes"][0]["reason"]), (504, &"ResourceVersionTooLarge".into()));
     assert_eq!(world.get(&format!("{CM}?resourceVersionMatch=Exact")).await.0, 422);
     assert_eq!(world.get(&format!("{CM}?resourceVersion=x")).await.0, 422);
 }

@@ -48,10 +48,19 @@ fn state(cluster: &Cluster, object: &Object, owner: &kube_store::Owner) -> Owner
     let in_reach = |found: &kube_store::Key| found.namespace.is_empty() || found.namespace == object.key.namespace;
     let found = cluster.by_uid(&owner.uid).filter(|found| in_reach(&found.key) && *found.key.name == *owner.name);
     match found {
+        None if !is_resolvable(object, owner) => OwnerState::Solid,
         None => OwnerState::Missing,
         Some(found) if found.meta.deletion.is_some() && has(&found, FOREGROUND) => OwnerState::Waiting,
         Some(_) => OwnerState::Solid,
     }
+}
+
+/// Whether one can say of an owner that it does not exist. Not of a kind that this cluster does not serve, nor of a
+/// namespaced kind if the object itself is in no namespace: such an object is kept, as upstream does, not deleted.
+fn is_resolvable(object: &Object, owner: &kube_store::Owner) -> bool {
+    let (group, version) = owner.api_version.split_once('/').unwrap_or(("", &owner.api_version));
+    kube_schema::by_kind(group, version, &owner.kind)
+        .is_some_and(|kind| !kind.namespaced || !object.key.namespace.is_empty())
 }
 
 fn has(object: &Object, finalizer: &str) -> bool {
@@ -97,5 +106,30 @@ fn target(object: &Object) -> Target {
         name: object.key.name.to_string(),
         uid: object.meta.uid.to_string(),
         revision: Some(object.revision),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kube_store::Meta;
+    use serde_json::json;
+
+    #[track_caller]
+    fn check(namespace: &str, api_version: &str, kind: &str, expect: bool) {
+        let owner = json!({"apiVersion": api_version, "kind": kind, "name": "o", "uid": "u"});
+        let meta = Meta::read(&json!({"metadata": {"ownerReferences": [owner]}}), Vec::new());
+        let key = kube_store::Key::new("configmaps", namespace, "x");
+        let object = Object { key, revision: 1, bytes: "{}".into(), meta };
+        assert_eq!(is_resolvable(&object, &object.meta.owners[0]), expect, "{kind}");
+    }
+
+    #[test]
+    fn only_owners_that_could_be_found_can_be_missing() {
+        check("ns", "apps/v1", "Deployment", true);
+        check("ns", "v1", "Node", true);
+        check("", "v1", "Node", true);
+        check("", "apps/v1", "Deployment", false);
+        check("ns", "example.com/v1", "Widget", false);
     }
 }

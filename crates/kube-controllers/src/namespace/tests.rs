@@ -117,6 +117,20 @@ fn what_an_ending_namespace_waits_for_is_told() {
     assert_eq!(message("NamespaceFinalizersRemaining"), finalizers);
 }
 
+#[test]
+fn an_empty_namespace_that_others_hold_says_so() {
+    let mut world = World::ending(&[("pods", "p", &[])]);
+    world.namespace["spec"]["finalizers"] = json!(["kubernetes", "a/b"]);
+    world.namespace["metadata"]["finalizers"] = json!(["c/d"]);
+    world.act();
+    assert_eq!(world.act(), ["patch spec"]);
+    assert_eq!(world.namespace["spec"]["finalizers"], json!(["a/b"]), "only our own finalizer is ours to remove");
+    let conditions = world.namespace["status"]["conditions"].as_array().unwrap();
+    let remaining = conditions.iter().find(|c| c["type"] == "NamespaceContentRemaining").unwrap();
+    assert_eq!((&remaining["status"], &remaining["reason"]), (&json!("False"), &json!("ContentRemoved")));
+    assert_eq!(world.act(), Vec::<String>::new());
+}
+
 proptest! {
     #[test]
     fn acting_then_diffing_yields_nothing(contents in prop::collection::vec((0..3usize, 0..9u8, any::<bool>()), 0..9)) {

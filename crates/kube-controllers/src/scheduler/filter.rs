@@ -10,11 +10,15 @@ use std::fmt;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Reason {
     Unschedulable,
-    Taint(String, String),
+    Taint,
     NodeAffinity,
     HostPorts,
     TooManyPods,
-    Insufficient(String),
+    /// Not enough of a resource; `ever` if even the empty node has not.
+    Insufficient {
+        resource: String,
+        ever: bool,
+    },
     PodAffinity,
     PodAntiAffinity,
     ExistingAntiAffinity,
@@ -26,17 +30,31 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unschedulable => f.write_str("node(s) were unschedulable"),
-            Self::Taint(key, value) => write!(f, "node(s) had untolerated taint {{{key}: {value}}}"),
+            // Keys and values are the operator's affair. Source: kubernetes/kubernetes#134740.
+            Self::Taint => f.write_str("node(s) had untolerated taint(s)"),
             Self::NodeAffinity => f.write_str("node(s) didn't match Pod's node affinity/selector"),
             Self::HostPorts => f.write_str("node(s) didn't have free ports for the requested pod ports"),
             Self::TooManyPods => f.write_str("Too many pods"),
-            Self::Insufficient(resource) => write!(f, "Insufficient {resource}"),
+            Self::Insufficient { resource, .. } => write!(f, "Insufficient {resource}"),
             Self::PodAffinity => f.write_str("node(s) didn't match pod affinity rules"),
             Self::PodAntiAffinity => f.write_str("node(s) didn't match pod anti-affinity rules"),
             Self::ExistingAntiAffinity => f.write_str("node(s) didn't satisfy existing pods anti-affinity rules"),
             Self::Spread => f.write_str("node(s) didn't match pod topology spread constraints"),
             Self::SpreadLabel => {
                 f.write_str("node(s) didn't match pod topology spread constraints (missing required label)")
+            }
+        }
+    }
+}
+
+impl Reason {
+    /// Whether the node would refuse the pod even without any other pod on it: upstream's "unresolvable".
+    pub(super) fn is_final(&self) -> bool {
+        match self {
+            Self::Unschedulable | Self::Taint | Self::NodeAffinity | Self::PodAffinity | Self::SpreadLabel => true,
+            Self::Insufficient { ever, .. } => *ever,
+            Self::HostPorts | Self::TooManyPods | Self::PodAntiAffinity | Self::ExistingAntiAffinity | Self::Spread => {
+                false
             }
         }
     }
@@ -49,8 +67,8 @@ pub(super) fn reasons(pod: &PodInfo, node: &NodeInfo, terms: &Terms) -> Vec<Reas
     if node.unschedulable && !tolerates(spec, &unschedulable()) {
         return vec![Reason::Unschedulable];
     }
-    if let Some(taint) = node.taints.iter().find(|taint| keeps_away(taint) && !tolerates(spec, taint)) {
-        return vec![Reason::Taint(taint.key.clone(), taint.value.clone().unwrap_or_default())];
+    if node.taints.iter().any(|taint| keeps_away(taint) && !tolerates(spec, taint)) {
+        return vec![Reason::Taint];
     }
     if !node_fits(spec, node) {
         return vec![Reason::NodeAffinity];
@@ -102,8 +120,9 @@ fn without_room(pod: &PodInfo, node: &NodeInfo) -> Vec<Reason> {
         reasons.push(Reason::TooManyPods);
     }
     for (name, amount) in pod.requests.0.iter().filter(|(_, amount)| **amount > 0) {
-        if node.used.get(name).saturating_add(*amount) > node.allocatable.get(name) {
-            reasons.push(Reason::Insufficient(name.clone()));
+        let all = node.allocatable.get(name);
+        if node.used.get(name).saturating_add(*amount) > all {
+            reasons.push(Reason::Insufficient { resource: name.clone(), ever: *amount > all });
         }
     }
     reasons

@@ -67,7 +67,30 @@ fn nothing_fits_is_explained_as_upstream_does() {
         &nodes,
         &[large],
         &["0/4 nodes are available: 1 Insufficient cpu, 1 Insufficient memory, \
-        1 node(s) were unschedulable, 2 node(s) had untolerated taint {k: v}."],
+        1 node(s) were unschedulable, 2 node(s) had untolerated taint(s)."],
+    );
+}
+
+#[test]
+fn the_hint_tells_whether_other_pods_are_in_the_way() {
+    let asking = |name: &str, cpu: &str| {
+        pod(name, json!({"spec": {"containers": [{"name": "c", "resources": {"requests": {"cpu": cpu}}}]}}))
+    };
+    let hint = |nodes: &[Value], pods: &[Value]| {
+        let decided = schedule(snapshot(nodes, pods)).pop().unwrap();
+        decided.node.unwrap_err().split_once("preemption: ").unwrap().1.to_owned()
+    };
+    let mut full = asking("full", "3");
+    full["spec"]["nodeName"] = json!("a");
+    let tainted = node("b", json!({"spec": {"taints": [{"key": "k", "effect": "NoSchedule"}]}}));
+    assert_eq!(
+        hint(&[node("a", json!({})), tainted], &[full.clone(), asking("p", "2")]),
+        "0/2 nodes are available: 1 No preemption victims found for incoming pod, 1 Preemption is not helpful for \
+         scheduling."
+    );
+    assert_eq!(
+        hint(&[node("a", json!({}))], &[full, asking("p", "5")]),
+        "0/1 nodes are available: 1 Preemption is not helpful for scheduling."
     );
 }
 
@@ -95,7 +118,7 @@ fn selectors_affinities_and_tolerations_choose_nodes() {
         &nodes,
         &[pod("p", json!({"spec": {"nodeSelector": {"disk": "tape"}}}))],
         &[
-            "0/3 nodes are available: 1 node(s) had untolerated taint {k: }, 2 node(s) didn't match Pod's node affinity/selector.",
+            "0/3 nodes are available: 1 node(s) had untolerated taint(s), 2 node(s) didn't match Pod's node affinity/selector.",
         ],
     );
     let wish = json!({"spec": {"affinity": {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [

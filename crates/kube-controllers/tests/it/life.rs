@@ -186,3 +186,55 @@ async fn endpoints_follow_the_pods() {
         .await;
     world.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_budget_lets_pods_go_one_after_the_other() {
+    const BUDGETS: &str = "poddisruptionbudgets.policy";
+    let world = World::new("budget").await;
+    world.node("a").await;
+    world.deployment("default", "web", 3).await;
+    world.complete("default", "web", 3).await;
+    let budget = json!({"metadata": {"name": "b"},
+        "spec": {"maxUnavailable": 1, "selector": {"matchLabels": {"app": "web"}}}});
+    world.create(BUDGETS, "default", budget).await;
+    let allowed = |world: &World| world.number(BUDGETS, "default", "b", "/status/disruptionsAllowed");
+    world.until("one may go", |world| allowed(world) == 1).await;
+    assert_eq!(world.number(BUDGETS, "default", "b", "/status/expectedPods"), 3);
+    let names: Vec<String> =
+        world.all("pods", "default").iter().map(|pod| pod["metadata"]["name"].as_str().unwrap().to_owned()).collect();
+    let options = kube_api::ops::DeleteOptions::default();
+    let evict = async |name: &str| {
+        kube_api::ops::evict(&world.cluster, "default", name, &options, &crate::world::actor()).await
+    };
+    let at_once = tokio::join!(evict(&names[0]), evict(&names[1]));
+    let codes = [at_once.0, at_once.1].map(|done| done.err().map_or(201, |status| status.code()));
+    assert!(codes == [201, 429] || codes == [429, 201], "{codes:?}");
+    world.complete("default", "web", 3).await;
+    world.until("one may go again", |world| allowed(world) == 1).await;
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn objects_whose_owner_cannot_be_looked_up_stay() {
+    let world = World::new("unresolvable").await;
+    let owned = |name: &str, version: &str, kind: &str| {
+        json!({"metadata": {"name": name, "ownerReferences": [
+            {"apiVersion": version, "kind": kind, "name": "o", "uid": format!("gone-{name}")}]}})
+    };
+    let role = |name: &str, version: &str, kind: &str| {
+        let mut role = owned(name, version, kind);
+        role["rules"] = json!([]);
+        role
+    };
+    world.create("clusterroles.rbac.authorization.k8s.io", "", role("kept", "apps/v1", "Deployment")).await;
+    world.create("configmaps", "default", owned("kept", "example.com/v1", "Widget")).await;
+    world.create("clusterroles.rbac.authorization.k8s.io", "", role("lost", "v1", "Node")).await;
+    world.create("configmaps", "default", owned("lost", "apps/v1", "Deployment")).await;
+    let has = |world: &World, name: &str| {
+        usize::from(world.value("clusterroles.rbac.authorization.k8s.io", "", name).is_some())
+            + usize::from(world.value("configmaps", "default", name).is_some())
+    };
+    world.until("those of missing owners are gone", |world| has(world, "lost") == 0).await;
+    assert_eq!(has(&world, "kept"), 2);
+    world.stop().await;
+}

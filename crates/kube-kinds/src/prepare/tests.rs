@@ -32,6 +32,13 @@ fn a_new_object_has_no_status_of_its_own() {
 }
 
 #[test]
+fn a_gated_pod_says_why_it_waits() {
+    let pod = created("pods", json!({"metadata": {}, "spec": {"schedulingGates": [{"name": "a"}]}}));
+    let condition = &pod["status"]["conditions"][0];
+    assert_eq!((&condition["status"], &condition["reason"]), (&json!("False"), &json!("SchedulingGated")));
+}
+
+#[test]
 fn generation_counts_changes_of_the_spec() {
     let old = json!({"metadata": {"name": "a", "generation": 4}, "spec": {"replicas": 1}, "status": {"replicas": 1}});
     assert_eq!(generation("deployments.apps", &old, |new| new["spec"]["replicas"] = json!(2)), 5);

@@ -14,7 +14,8 @@ pub(super) const UNKNOWN: &str = "<unknown>";
 pub(super) const UNSET: &str = "<unset>";
 
 /// Time since the object was created.
-pub(super) fn age(object: &Value, now: Timestamp) -> Value {
+#[must_use]
+pub fn age(object: &Value, now: Timestamp) -> Value {
     json!(since(text(object, "/metadata/creationTimestamp"), now))
 }
 

@@ -32,7 +32,7 @@ pub(super) fn config_map(object: &Value, causes: &mut Causes) {
         }
     }
     if size(object, "data", false) + size(object, "binaryData", true) > LIMIT {
-        causes.0.push(Cause::too_long("", &format!("may not be more than {LIMIT} bytes")));
+        causes.0.push(Cause::too_long("[]", &format!("may not be more than {LIMIT} bytes")));
     }
 }
 

@@ -170,7 +170,19 @@ pub(super) fn resources(resources: &Value, field: &str, causes: &mut Causes) {
         }
     }
     for (name, request) in resources.get("requests").and_then(Value::as_object).into_iter().flatten() {
-        let Some(limit) = resources.get("limits").and_then(|limits| limits.get(name)) else { continue };
+        // What a node counts in pieces, as GPUs, can't be promised twice.
+        let counted = name.contains('/') || name.starts_with("hugepages-");
+        let Some(limit) = resources.get("limits").and_then(|limits| limits.get(name)) else {
+            if counted {
+                causes.required(format!("{field}.limits"), "Limit must be set for non overcommitable resources");
+            }
+            continue;
+        };
+        if counted && amount(request) != amount(limit) {
+            let words = format!("must be equal to {name} limit of {}", limit.as_str().unwrap_or_default());
+            causes.invalid(format!("{field}.requests"), request, &words);
+            continue;
+        }
         if amount(request) > amount(limit) {
             let words = format!("must be less than or equal to {name} limit of {}", limit.as_str().unwrap_or_default());
             causes.invalid(format!("{field}.requests"), request, &words);

@@ -216,7 +216,7 @@ fn other_kinds_have_their_rules() {
     let object = complete("configmaps", "a", json!({"data": {"a b": "x", "big": "x".repeat(1024 * 1024)}}));
     check_starts(
         &validate_create(kind, &object),
-        &["data[a b]: Invalid value: \"a b\": a valid config key", ": Too long: may not be more than 1048576 bytes"],
+        &["data[a b]: Invalid value: \"a b\": a valid config key", "[]: Too long: may not be more than 1048576 bytes"],
     );
 }
 
@@ -271,4 +271,43 @@ fn immutable_fields_stay() {
         |new| new["metadata"]["uid"] = json!("v"),
         &["metadata.uid: Invalid value: \"v\": field is immutable"],
     );
+}
+
+#[test]
+fn what_is_counted_in_pieces_needs_equal_requests_and_limits() {
+    let asking =
+        |resources: Value| json!({"spec": {"containers": [{"name": "c", "image": "i", "resources": resources}]}});
+    let (gpu, two) = (json!({"x.com/gpu": "1"}), json!({"x.com/gpu": "2"}));
+    check("pods", asking(json!({"requests": gpu, "limits": gpu})), &[]);
+    let words = "Required value: Limit must be set for non overcommitable resources";
+    check("pods", asking(json!({"requests": gpu})), &[&format!("spec.containers[0].resources.limits: {words}")]);
+    let words = "Invalid value: \"1\": must be equal to x.com/gpu limit of 2";
+    check(
+        "pods",
+        asking(json!({"requests": gpu, "limits": two})),
+        &[&format!("spec.containers[0].resources.requests: {words}")],
+    );
+}
+
+#[test]
+fn the_subresources_of_a_pod_have_rules_of_their_own() {
+    let kind = by_resource("pods").unwrap();
+    let old = complete(
+        "pods",
+        "a",
+        json!({"spec": {"containers": [{"name": "c", "image": "i"}],
+        "ephemeralContainers": [{"name": "d", "image": "i"}]}}),
+    );
+    let found = |subresource: &str, change: fn(&mut Value)| {
+        let mut new = old.clone();
+        change(&mut new);
+        texts(&validate_subresource(kind, subresource, &new, &old))
+    };
+    assert!(found("ephemeralcontainers", |_| ()).is_empty());
+    let changed = found("ephemeralcontainers", |pod| pod["spec"]["ephemeralContainers"][0]["image"] = json!("j"));
+    assert!(changed[0].contains("may not be changed"), "{changed:?}");
+    let removed = found("ephemeralcontainers", |pod| pod["spec"]["ephemeralContainers"] = json!([]));
+    assert!(removed[0].contains("may not be removed"), "{removed:?}");
+    let other = found("resize", |pod| pod["spec"]["containers"][0]["resources"] = json!({"requests": {"cpu": "1"}}));
+    assert!(other[0].contains("QOS Class may not change"), "{other:?}");
 }

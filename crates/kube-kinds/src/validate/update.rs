@@ -4,7 +4,10 @@ use kube_schema::Kind;
 use serde_json::{Value, json};
 
 use super::Causes;
-use crate::json::{flag, list, text};
+use crate::{
+    json::{flag, list, text},
+    pod_qos::qos_class,
+};
 
 const IMMUTABLE: &str = "field is immutable";
 const POD: &str = "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)";
@@ -112,6 +115,16 @@ fn pod(new: &Value, old: &Value, causes: &mut Causes) {
         }
         _ => {}
     }
+    let gate = |gate: &&Value| !list(old, "/spec/schedulingGates").contains(gate);
+    if let Some(added) = list(new, "/spec/schedulingGates").iter().find(gate) {
+        let words = format!("only deletion is allowed, but found new scheduling gate '{}'", text(added, "/name"));
+        causes.forbidden("spec.schedulingGates", &words);
+    }
+    let grace = |pod: &Value| pod.pointer("/spec/terminationGracePeriodSeconds").and_then(Value::as_i64);
+    if grace(new) != grace(old) && !(grace(old).is_some_and(|seconds| seconds < 0) && grace(new) == Some(1)) {
+        causes.forbidden("spec", POD);
+        return;
+    }
     if list(new, "/spec/containers").len() != list(old, "/spec/containers").len() {
         causes.forbidden("spec.containers", "pod updates may not add or remove containers");
         return;
@@ -134,6 +147,28 @@ fn fixed_part(spec: &Value) -> Value {
         }
     }
     fixed
+}
+
+/// Ephemeral containers can be added, never changed or removed.
+pub(super) fn ephemeral_containers(new: &Value, old: &Value, causes: &mut Causes) {
+    let (before, after) = (list(old, "/spec/ephemeralContainers"), list(new, "/spec/ephemeralContainers"));
+    for container in before {
+        let name = text(container, "/name");
+        let words = match after.iter().find(|other| text(other, "/name") == name) {
+            Some(other) if other == container => continue,
+            Some(_) => format!("existing ephemeral containers {name:?} may not be changed\n"),
+            None => format!("existing ephemeral containers {name:?} may not be removed\n"),
+        };
+        causes.forbidden("spec.ephemeralContainers", words.trim_end());
+    }
+}
+
+/// Resources of a living pod may change, but not what class of service it has.
+pub(super) fn resize(new: &Value, old: &Value, causes: &mut Causes) {
+    if qos_class(new) != qos_class(old) {
+        let words = "Pod QOS Class may not change as a result of resizing";
+        causes.invalid("spec", &json!(qos_class(new)), words);
+    }
 }
 
 fn job(new: &Value, old: &Value, causes: &mut Causes) {

@@ -3,7 +3,7 @@
 use std::{cell::RefCell, collections::HashSet, fmt};
 
 use serde::{
-    Deserializer as _,
+    Deserializer,
     de::{DeserializeSeed, MapAccess, SeqAccess, Visitor},
 };
 
@@ -12,8 +12,13 @@ use super::FieldProblem;
 /// Keys that come twice within one object of a JSON text; malformed text gives what was found before it breaks.
 #[must_use]
 pub fn duplicate_fields(body: &[u8]) -> Vec<FieldProblem> {
+    duplicate_fields_of(&mut serde_json::Deserializer::from_slice(body))
+}
+
+/// As [`duplicate_fields`], of a text in whatever format the deserializer reads.
+#[must_use]
+pub fn duplicate_fields_of<'de>(deserializer: impl Deserializer<'de>) -> Vec<FieldProblem> {
     let found = RefCell::new(Vec::new());
-    let mut deserializer = serde_json::Deserializer::from_slice(body);
     let walk = Walk { path: String::new(), found: &found };
     let _malformed = deserializer.deserialize_any(walk).is_err();
     found.into_inner()
