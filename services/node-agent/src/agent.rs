@@ -78,6 +78,11 @@ impl Agent {
         self.workers.lock().get(uid).cloned()
     }
 
+    /// The workers of all pods.
+    pub fn handles(&self) -> Vec<Handle> {
+        self.workers.lock().values().cloned().collect()
+    }
+
     /// Makes a pod's worker look again.
     pub fn wake(&self, uid: &str) {
         if let Some(handle) = self.workers.lock().get(uid) {

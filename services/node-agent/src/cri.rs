@@ -207,6 +207,12 @@ impl Cri {
         Ok(self.runtime.clone().list_container_stats(request(message, QUICK)).await?.into_inner().stats)
     }
 
+    /// Resource use of all containers.
+    pub async fn all_container_stats(&self) -> Result<Vec<v1::ContainerStats>, Status> {
+        let message = v1::ListContainerStatsRequest { filter: None };
+        Ok(self.runtime.clone().list_container_stats(request(message, QUICK)).await?.into_inner().stats)
+    }
+
     /// Resource use of a sandbox as a whole.
     pub async fn sandbox_stats(&self, id: &str) -> Result<Option<v1::PodSandboxStats>, Status> {
         let message = v1::PodSandboxStatsRequest { pod_sandbox_id: id.to_owned() };

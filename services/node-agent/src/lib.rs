@@ -72,6 +72,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
     tasks.spawn(watch::run(context.clone(), agent.clone(), health.clone()));
     tasks.spawn(logs::rotate::run(context.clone()));
     tasks.spawn(images::run(context.clone()));
+    tasks.spawn(pod::storage::run(context.clone(), agent.clone()));
     tasks.spawn(session::run(context.clone(), agent, health.clone()));
     let served = runtime::ops::serve(listener, health, runtime::metrics::registry(), stop.clone()).await;
     stop.cancelled().await;

@@ -19,6 +19,7 @@ pub mod pulls;
 pub mod resources;
 pub mod sandbox;
 pub mod status;
+pub mod storage;
 pub mod subpath;
 pub mod volume;
 pub mod worker;

@@ -45,7 +45,7 @@ pub async fn stream(
     let last = files.len().saturating_sub(1);
     for (index, file) in files.iter().enumerate() {
         let follow = request.follow && index == last;
-        let opened = match File::open(file).await {
+        let opened = match open(file, follow).await {
             Ok(opened) => opened,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && !follow => continue,
             Err(error) => return Err(error),
@@ -60,6 +60,27 @@ pub async fn stream(
         }
     }
     Ok(())
+}
+
+/// Opens a log file; a follower waits for the one that is missing for a moment, between rotation and containerd's reopening.
+async fn open(file: &Path, follow: bool) -> std::io::Result<File> {
+    let mut patience = if follow { 20 } else { 0 };
+    loop {
+        match File::open(file).await {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && patience > 0 => patience -= 1,
+            other => return other,
+        }
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+/// The file that was begun after the one with inode `mine` was put aside; a slow follower may be several behind.
+fn next_file(path: &Path, mine: u64) -> PathBuf {
+    let all = files(path);
+    let position = all.iter().position(|file| std::fs::metadata(file).is_ok_and(|m| m.ino() == mine));
+    // Ours may be deleted by now: then the oldest that is left is next.
+    let next = position.map_or(0, |at| at + 1);
+    all.into_iter().nth(next).unwrap_or_else(|| path.to_owned())
 }
 
 struct Reader<'a> {
@@ -121,7 +142,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Goes on with the new file if the one being read was rotated away.
+    /// Goes on with the next file if the one being read was rotated away.
     async fn follow_rotation(&mut self) -> std::io::Result<bool> {
         let Ok(now) = tokio::fs::metadata(self.path).await else { return Ok(false) };
         let mine = self.buffer.get_ref().metadata().await?;
@@ -132,7 +153,8 @@ impl Reader<'_> {
             return Ok(true);
         }
         self.aside = false;
-        self.buffer = BufReader::with_capacity(PIECE, File::open(self.path).await?);
+        let next = next_file(self.path, mine.ino());
+        self.buffer = BufReader::with_capacity(PIECE, open(&next, true).await?);
         self.pending.clear();
         Ok(true)
     }
@@ -271,5 +293,51 @@ mod tests {
         check(Logs { since_ms: 1_767_225_603_000, follow: true, ..all() }, "line 3\nline 4\n ".trim_end_matches(' '))
             .await;
         check(Logs { timestamps: true, tail_lines: 2, ..all() }, "2026-01-01T00:00:04.000000000Z line 4\n").await;
+    }
+
+    /// Takes a piece whenever it gets a permit, and says when it waits for one.
+    struct Slow {
+        out: Vec<u8>,
+        permits: std::sync::Arc<tokio::sync::Semaphore>,
+        asked: std::sync::Arc<tokio::sync::Notify>,
+    }
+
+    impl Sink for Slow {
+        async fn send(&mut self, piece: Bytes) -> bool {
+            self.asked.notify_one();
+            self.permits.acquire().await.unwrap().forget();
+            self.out.extend_from_slice(&piece);
+            true
+        }
+    }
+
+    #[tokio::test]
+    async fn a_slow_follower_misses_no_file() {
+        let dir = std::env::temp_dir().join(format!("agent-slow-log-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let (current, line) = (dir.join("0.log"), |n: u32| format!("2026-01-01T00:00:0{n}.0Z stdout F line {n}\n"));
+        std::fs::write(&current, line(1)).unwrap();
+        let alive = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true));
+        let mut slow = Slow {
+            out: Vec::new(),
+            permits: std::sync::Arc::new(tokio::sync::Semaphore::new(0)),
+            asked: Default::default(),
+        };
+        let (permits, asked, lives, path) = (slow.permits.clone(), slow.asked.clone(), alive.clone(), current.clone());
+        let follower = tokio::spawn(async move {
+            let request = Logs { follow: true, ..all() };
+            let alive = || lives.load(std::sync::atomic::Ordering::Relaxed);
+            stream(&path, &request, alive, &mut slow).await.unwrap();
+            slow.out
+        });
+        asked.notified().await;
+        for n in [2, 3] {
+            std::fs::rename(&current, dir.join(format!("0.log.2026010{n}"))).unwrap();
+            std::fs::write(&current, line(n)).unwrap();
+        }
+        alive.store(false, std::sync::atomic::Ordering::Relaxed);
+        permits.add_permits(100);
+        assert_eq!(String::from_utf8(follower.await.unwrap()).unwrap(), "line 1\nline 2\nline 3\n");
+        std::fs::remove_dir_all(dir).unwrap();
     }
 }

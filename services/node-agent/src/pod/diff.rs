@@ -5,6 +5,7 @@ use k8s_openapi::api::core::v1::Container;
 use crate::cri::view::{ContainerView, PodView, SandboxView, State};
 use crate::placement::{Desired, is_sidecar};
 use crate::pod::memory::{Ended, Memory, Target, Volumes};
+use crate::pod::storage::EVICTED;
 
 /// One thing to do; each is safe to repeat.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,6 +81,9 @@ impl Plan {
     }
 }
 
+/// Grace of a pod that must go for the sake of others. Source: the kubelet's `immediateEvictionGracePeriodSeconds`.
+const EVICTION_GRACE: u32 = 1;
+
 /// Restart policy of the pod.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Policy {
@@ -104,7 +108,7 @@ pub fn policy(desired: &Desired) -> Policy {
 pub fn diff(desired: &Desired, view: &PodView, memory: &Memory, now_ms: i64) -> Plan {
     let mut plan = Plan::default();
     if desired.removal.is_some() || memory.ended.is_some() {
-        stop_all(desired, view, now_ms, &mut plan);
+        stop_all(desired, view, memory, now_ms, &mut plan);
         if plan.actions.is_empty() {
             end(desired, view, &mut plan);
         }
@@ -178,12 +182,15 @@ fn restarts(policy: Policy, container: &ContainerView) -> bool {
 }
 
 /// Stops containers first, sidecars after them, in reverse order.
-fn stop_all(desired: &Desired, view: &PodView, now_ms: i64, plan: &mut Plan) {
+fn stop_all(desired: &Desired, view: &PodView, memory: &Memory, now_ms: i64, plan: &mut Plan) {
     let grace_seconds = match desired.removal {
         Some(removal) if removal.moved => 0,
         Some(removal) => {
             let spent = u32::try_from((now_ms - removal.since_ms).max(0) / 1000).unwrap_or(u32::MAX);
             removal.grace_seconds.saturating_sub(spent)
+        }
+        None if memory.ended.as_ref().is_some_and(|e| e.reason == EVICTED) => {
+            EVICTION_GRACE.min(desired.grace_seconds())
         }
         None => desired.grace_seconds(),
     };

@@ -26,6 +26,7 @@ use crate::pod::http::Place;
 use crate::pod::memory::{Ended, Memory, Target, Volumes};
 use crate::pod::policy;
 use crate::pod::probe::Report;
+use crate::pod::storage::EVICTED;
 
 /// How long something is left alone after stopping or removing it failed.
 const HOLD_MS: i64 = 1_000;
@@ -41,6 +42,8 @@ pub struct Live {
     pub place: Mutex<Option<Place>>,
     /// What was last said of the pod.
     pub status: Mutex<PodStatus>,
+    /// Set from outside: why the pod must end, for its owner.
+    pub evicted: Mutex<Option<String>>,
 }
 
 /// A pod's worker, before it runs.
@@ -135,7 +138,11 @@ impl Worker {
         let now_ms = unix_ms();
         if self.memory.ended.is_none() && desired.removal.is_none() {
             let refused = policy::refused(desired);
-            self.memory.ended = diff::ended(desired, &view, refused.as_deref(), now_ms);
+            let evicted = self.live.evicted.lock().take();
+            self.memory.ended = match evicted {
+                Some(message) => Some(Ended { phase: "Failed".into(), reason: EVICTED.into(), message }),
+                None => diff::ended(desired, &view, refused.as_deref(), now_ms),
+            };
             if self.memory.ended.is_some() {
                 self.going.cancel();
             }

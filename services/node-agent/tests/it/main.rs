@@ -349,6 +349,24 @@ async fn limits_bite_and_what_must_go_goes_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_fills_the_disk_is_evicted() {
+    let mut world = World::new().await;
+    let fill = "dd if=/dev/zero of=/e/x bs=1M count=3; trap '' TERM; while true; do sleep 0.1; done";
+    let uid = world
+        .place(
+            "greedy",
+            json!({"volumes": [{"name": "e", "emptyDir": {"sizeLimit": "1Mi"}}], "containers": [{"name": "c",
+                "command": ["sh", "-c", fill], "volumeMounts": [{"name": "e", "mountPath": "/e"}]}]}),
+        )
+        .await;
+    let status = world.phase(&uid, "Failed").await;
+    assert_eq!(status["reason"], "Evicted");
+    assert_eq!(status["message"], "Usage of EmptyDir volume \"e\" exceeds the limit \"1Mi\". ");
+    world.remove(&uid, 0).await;
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn logs_rotate_and_followers_miss_nothing() {
     let mut world = World::new().await;
     let line = "0123456789".repeat(20);

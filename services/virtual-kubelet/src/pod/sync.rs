@@ -37,6 +37,8 @@ const MISSING: Duration = Duration::from_secs(2);
 pub(crate) enum SyncError {
     #[error(transparent)]
     Api(#[from] ApiError),
+    #[error("RuntimeClass {0:?} not found")]
+    RuntimeClass(String),
     #[error("the fleet refused: {0}")]
     Fleet(#[from] Box<tonic::Status>),
 }
@@ -232,8 +234,9 @@ impl Sync {
             }
         }
         let mut tokens = known.as_ref().map(|known| known.tokens.clone()).unwrap_or_default();
-        let mut placement = self.placement(uid, pod, node, essence).await?;
-        placement.inputs = self.inputs(uid, pod, &mut tokens).await?;
+        let (placement, inputs) =
+            tokio::try_join!(self.placement(uid, pod, node, essence), self.inputs(uid, pod, &mut tokens))?;
+        let mut placement = Placement { inputs, ..placement };
         let missing = placement.inputs.iter().any(|input| input.absent);
         let content = digest(&format!("{placement:?}"));
         let unchanged = known.as_ref().is_some_and(|known| known.placement == content);
@@ -301,7 +304,7 @@ impl Sync {
             name: pod.name.clone(),
             pod: essence.into(),
             size: Some(proto::fleet::PodSize { ocpu_milli: size.ocpu_milli, memory_bytes: size.memory_bytes }),
-            runtime: self.runtime(pod).await?,
+            runtime: self.runtime(uid, pod).await?,
             shape: label("node.kubernetes.io/instance-type"),
             service_env: self.services.of(&pod.cluster, &pod.namespace, links).await?,
             node_name: pod.node.clone(),
@@ -310,35 +313,44 @@ impl Sync {
         })
     }
 
-    /// The handler of the pod's RuntimeClass.
-    async fn runtime(&self, pod: &Pod) -> Result<String, SyncError> {
+    /// The handler of the pod's RuntimeClass. One that is missing is said, and looked for again.
+    async fn runtime(&self, uid: &str, pod: &Pod) -> Result<String, SyncError> {
         let Some(class) = pod.value.pointer("/spec/runtimeClassName").and_then(Value::as_str) else {
             return Ok(String::new());
         };
-        let class = self.control.get(&pod.cluster, &format!("/apis/node.k8s.io/v1/runtimeclasses/{class}")).await?;
-        Ok(class["handler"].as_str().unwrap_or_default().to_owned())
+        let path = format!("/apis/node.k8s.io/v1/runtimeclasses/{class}");
+        let Some(found) = self.control.find(&pod.cluster, &path).await? else {
+            let error = SyncError::RuntimeClass(class.to_owned());
+            let message = format!("Failed to create pod sandbox: {error}");
+            self.recorder.record(uid, "Warning", "FailedCreatePodSandBox", &message);
+            return Err(error);
+        };
+        Ok(found["handler"].as_str().unwrap_or_default().to_owned())
     }
 
+    /// Reads all at once: one round trip to control, however much a pod reads.
     async fn inputs(&self, uid: &str, pod: &Pod, tokens: &mut HashMap<String, Token>) -> Result<Vec<Input>, SyncError> {
-        let mut all = Vec::new();
-        for wanted in inputs::wanted(&pod.value) {
-            all.push(match wanted {
-                Wanted::ConfigMap(name) => self.object(pod, Kind::ConfigMap, "configmaps", name).await?,
-                Wanted::Secret(name) => self.object(pod, Kind::Secret, "secrets", name).await?,
-                Wanted::PullSecret(name) => self.object(pod, Kind::PullSecret, "secrets", name).await?,
+        let known = &*tokens;
+        let reads = inputs::wanted(&pod.value).into_iter().map(|wanted| async move {
+            Ok::<_, SyncError>(match wanted {
+                Wanted::ConfigMap(name) => (self.object(pod, Kind::ConfigMap, "configmaps", name).await?, None),
+                Wanted::Secret(name) => (self.object(pod, Kind::Secret, "secrets", name).await?, None),
+                Wanted::PullSecret(name) => (self.object(pod, Kind::PullSecret, "secrets", name).await?, None),
                 Wanted::Token { name, audience, seconds } => {
-                    let fresh = tokens.get(&name).filter(|token| token.renew_ms > unix_ms()).cloned();
+                    let fresh = known.get(&name).filter(|token| token.renew_ms > unix_ms()).cloned();
                     let token = match fresh {
                         Some(token) => token,
                         None => self.token(uid, pod, &audience, seconds).await?,
                     };
-                    tokens.insert(name.clone(), token.clone());
-                    let data = [("token".to_owned(), token.text.into_bytes().into())].into();
-                    Input { kind: Kind::Token.into(), name, data, ..Input::default() }
+                    let data = [("token".to_owned(), token.text.clone().into_bytes().into())].into();
+                    (Input { kind: Kind::Token.into(), name, data, ..Input::default() }, Some(token))
                 }
-            });
-        }
-        Ok(all)
+            })
+        });
+        let read = futures::future::try_join_all(reads).await?;
+        let token = |(input, token): &(Input, Option<Token>)| Some((input.name.clone(), token.clone()?));
+        tokens.extend(read.iter().filter_map(token));
+        Ok(read.into_iter().map(|(input, _)| input).collect())
     }
 
     async fn object(&self, pod: &Pod, kind: Kind, resource: &str, name: String) -> Result<Input, SyncError> {
