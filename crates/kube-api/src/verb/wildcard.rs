@@ -24,6 +24,7 @@ use std::{
     time::Duration,
 };
 use tokio::sync::broadcast::{Receiver, error::RecvError};
+use tokio::time::Instant;
 
 /// Bytes that are gathered before they are sent.
 const PIECE: usize = 32 * 1024;
@@ -45,6 +46,8 @@ struct Stream {
     signals: Receiver<Signal>,
     only_list: bool,
     over: bool,
+    /// When something was sent last.
+    sent: Instant,
     _counted: Counted,
 }
 
@@ -70,6 +73,7 @@ pub(crate) async fn wildcard(state: &Arc<ApiState>, kind: &'static Kind, query: 
         signals,
         only_list: !query.flag("watch"),
         over: false,
+        sent: Instant::now(),
         _counted: Counted::new(&state.metrics.watches),
     };
     let pieces = stream::unfold(stream, |mut stream| async move {
@@ -103,7 +107,9 @@ impl Stream {
                 self.begin(&mut out);
                 continue;
             }
-            match tokio::time::timeout(BOOKMARKS, self.signals.recv()).await {
+            // Counted from what was sent last: signals of other resources come all the time and send nothing.
+            let pause = BOOKMARKS.saturating_sub(self.sent.elapsed());
+            match tokio::time::timeout(pause, self.signals.recv()).await {
                 Err(_) => {
                     // By now the queue has passed what was listed.
                     self.listed = HashMap::new();
