@@ -132,6 +132,9 @@ pub(crate) enum ClusterVerb {
     /// Delete a cluster and everything in it
     Delete {
         cluster: String,
+        /// Only say what would be deleted
+        #[arg(long)]
+        dry_run: bool,
         #[command(flatten)]
         wait: Wait,
     },
@@ -210,6 +213,9 @@ pub(crate) enum PoolVerb {
         /// Cluster of the pool, if it is given by name
         #[arg(long)]
         cluster: Option<String>,
+        /// Only say what would be deleted
+        #[arg(long)]
+        dry_run: bool,
         #[command(flatten)]
         wait: Wait,
     },

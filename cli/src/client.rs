@@ -3,12 +3,19 @@
 use crate::{config::Profile, error::Error, token};
 use reqwest::{Certificate, Method, Response};
 use serde_json::Value;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Longest time for one request.
 const TIMEOUT: Duration = Duration::from_secs(60);
 /// Entries of one page.
 const PAGE: &str = "1000";
+
+/// Pauses before a request is repeated that the service could not answer: a part of it starts anew within these.
+const PAUSES: [Duration; 4] =
+    [Duration::from_millis(200), Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(2)];
+
+/// Time after which nothing is repeated: a person waits.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A caller of the cloud API.
 #[derive(Debug)]
@@ -25,8 +32,13 @@ impl Client {
             reqwest::Client::builder().timeout(TIMEOUT).user_agent(concat!("hako/", env!("CARGO_PKG_VERSION")));
         if let Some(ca) = &profile.ca {
             let path = ca.display();
-            let pem = std::fs::read(ca).map_err(Error::io(format!("read the CA {path}")))?;
-            let certificates = Certificate::from_pem_bundle(&pem).map_err(Error::io(format!("read the CA {path}")))?;
+            let wrong =
+                |why: String| Error::Misused(format!("the CA {path}: {why}; HAKO_CA or --ca names another file"));
+            let pem = std::fs::read(ca).map_err(|error| wrong(error.to_string()))?;
+            let certificates = Certificate::from_pem_bundle(&pem).map_err(|error| wrong(error.to_string()))?;
+            if certificates.is_empty() {
+                return Err(wrong("there is no certificate (PEM) in it".into()));
+            }
             builder = builder.tls_certs_only(certificates);
         }
         let http = builder.build().map_err(Error::io("set up TLS"))?;
@@ -38,6 +50,7 @@ impl Client {
         &self.profile.compartment
     }
 
+    /// Sends a request; one that may be repeated is, while the service says that it can't answer at the moment.
     async fn send(
         &self,
         method: Method,
@@ -45,17 +58,51 @@ impl Client {
         query: &[(&str, &str)],
         body: Option<&Value>,
     ) -> Result<Response, Error> {
+        // With a retry token a create that is sent twice happens once.
+        let retry_token = (method == Method::POST).then(retry_token);
+        let started = Instant::now();
+        let mut pauses = if method == Method::GET || method == Method::POST { PAUSES.iter() } else { [].iter() };
+        loop {
+            let sent = self.send_once(&method, path, query, body, retry_token.as_deref()).await;
+            match (sent, pauses.next()) {
+                (Err(error), Some(pause)) if error.is_refused_for_now() && started.elapsed() < PATIENCE => {
+                    tokio::time::sleep(*pause).await;
+                }
+                (sent, _) => return sent,
+            }
+        }
+    }
+
+    async fn send_once(
+        &self,
+        method: &Method,
+        path: &str,
+        query: &[(&str, &str)],
+        body: Option<&Value>,
+        retry_token: Option<&str>,
+    ) -> Result<Response, Error> {
         let (token, _) = token::sign(&self.profile, None)?;
         let url = format!("{}{path}", self.profile.endpoint);
-        let mut request = self.http.request(method, url).query(query).bearer_auth(token);
+        let mut request = self.http.request(method.clone(), url).query(query).bearer_auth(token);
         if let Some(body) = body {
             request = request.json(body);
+        }
+        if let Some(retry_token) = retry_token {
+            request = request.header("opc-retry-token", retry_token);
         }
         let response = request.send().await.map_err(|error| Error::Unreachable {
             endpoint: self.profile.endpoint.clone(),
             cause: innermost(&error),
         })?;
-        if response.status().is_success() { Ok(response) } else { Err(refusal(response).await) }
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        let mut refused = refusal(response).await;
+        if let Error::Refused { status: 401, message, .. } = &mut refused {
+            let (name, file) = (&self.profile.name, self.profile.key_file.display());
+            message.push_str(&format!("; profile {name:?} signs with {file}, and this machine's clock must be right"));
+        }
+        Err(refused)
     }
 
     /// One object.
@@ -102,6 +149,22 @@ impl Client {
     }
 }
 
+/// A fresh value of `opc-retry-token`.
+fn retry_token() -> String {
+    let mut random = [0; 16];
+    aws_lc_rs::rand::fill(&mut random).expect("the system gives random numbers");
+    random.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// An id as a segment of a path. What is none must not reach another path.
+pub(crate) fn segment<'a>(kind: &str, id: &'a str) -> Result<&'a str, Error> {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    if !id.is_empty() && id.bytes().all(fits) && !id.bytes().all(|byte| byte == b'.') {
+        return Ok(id);
+    }
+    Err(Error::Misused(format!("{id:?} is not the OCID of a {kind}")))
+}
+
 fn header(response: &Response, name: &str) -> Option<String> {
     response.headers().get(name)?.to_str().ok().map(str::to_owned)
 }
@@ -125,4 +188,23 @@ fn innermost(error: &dyn std::error::Error) -> String {
         error = source;
     }
     error.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_ids_become_paths() {
+        assert_eq!(segment("cluster", "ocid1.cluster.hako.local-1.a_b").unwrap(), "ocid1.cluster.hako.local-1.a_b");
+        for bad in ["", "a/logs", "a?b", "..", "a b", "%2f", "ä"] {
+            assert_eq!(segment("cluster", bad).unwrap_err().exit_code(), 64, "{bad}");
+        }
+    }
+
+    #[test]
+    fn retry_tokens_differ() {
+        assert_ne!(retry_token(), retry_token());
+        assert_eq!(retry_token().len(), 32);
+    }
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     args::ClusterVerb,
-    client::Client,
+    client::{self, Client},
     error::Error,
     kubeconfig,
     output::{Column, Output},
@@ -52,18 +52,22 @@ pub(crate) async fn run(client: &Client, out: Output, verb: ClusterVerb) -> Resu
             let work = client.change(Method::PUT, &path, Some(&body.into())).await?;
             finish(client, out, work_request::follow(client, &work, wait).await?).await
         }
-        ClusterVerb::Delete { cluster, wait } => {
+        ClusterVerb::Delete { cluster, dry_run: true, .. } => would_delete(client, out, &cluster).await,
+        ClusterVerb::Delete { cluster, dry_run: false, wait } => {
             let path = format!("{BASE}/{}", resolve(client, &cluster).await?);
             let work = client.change(Method::DELETE, &path, None).await?;
             match work_request::follow(client, &work, wait).await? {
                 Outcome::Begun(work) => Outcome::print_begun(out, &work),
-                Outcome::Done(_) => Ok(()),
+                Outcome::Done(id) => {
+                    eprintln!("hako: cluster {id} is deleted");
+                    Ok(())
+                }
             }
         }
         ClusterVerb::CreateKubeconfig { cluster, file } => {
             let id = resolve(client, &cluster).await?;
             let content = client.post_for_text(&format!("{BASE}/{id}/kubeconfig/content"), &json!({})).await?;
-            kubeconfig::merge(client, &content, file)
+            kubeconfig::merge(client, &content, file).await
         }
         ClusterVerb::GenerateToken { .. } => unreachable!("answered before a client is made"),
     }
@@ -85,14 +89,41 @@ async fn show(client: &Client, out: Output, id: &str) -> Result<(), Error> {
     out.one(&client.get(&format!("{BASE}/{id}")).await?, COLUMNS)
 }
 
+/// Says what a deletion would take with it.
+async fn would_delete(client: &Client, out: Output, cluster: &str) -> Result<(), Error> {
+    let id = resolve(client, cluster).await?;
+    let query = [("compartmentId", client.compartment()), ("clusterId", id.as_str())];
+    let mut pools = client.list("/20180222/virtualNodePools", &query).await?;
+    pools.retain(|pool| pool["lifecycleState"] != "DELETED");
+    let nodes: u64 = pools.iter().filter_map(|pool| pool["size"].as_u64()).sum();
+    eprintln!(
+        "hako: nothing is deleted (--dry-run); without it this cluster goes, with all its objects and pods, its {} \
+         virtual node pools and their {nodes} virtual nodes",
+        pools.len()
+    );
+    show(client, out, &id).await
+}
+
+/// What a cluster is now: `None` if it is deleted, or not the caller's.
+pub(crate) async fn present(client: &Client, id: &str) -> Result<Option<Value>, Error> {
+    match client.get(&format!("{BASE}/{}", client::segment("cluster", id)?)).await {
+        Ok(cluster) => Ok(Some(cluster).filter(|cluster| cluster["lifecycleState"] != "DELETED")),
+        Err(Error::Refused { status: 404, .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 /// The OCID of a cluster that is given by its name or its OCID.
 pub(crate) async fn resolve(client: &Client, cluster: &str) -> Result<String, Error> {
+    if cluster.is_empty() {
+        return Err(Error::Misused("the cluster's name is empty; `hako cluster list` shows those there are".into()));
+    }
     if cluster.starts_with("ocid1.") {
-        return Ok(cluster.to_owned());
+        return client::segment("cluster", cluster).map(str::to_owned);
     }
     let query = [("compartmentId", client.compartment()), ("name", cluster)];
     let mut found = client.list(BASE, &query).await?;
-    found.retain(|cluster| cluster["lifecycleState"] != "DELETED");
+    found.retain(|one| one["lifecycleState"] != "DELETED" && one["name"] == cluster);
     pick(&found, "cluster", cluster, "hako cluster list")
 }
 

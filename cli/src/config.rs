@@ -66,6 +66,13 @@ impl Profile {
             Error::Misused(format!("there is no profile {name:?} in {}; it has: {names}", file.display()))
         })?;
         let endpoint = connection.endpoint.clone().unwrap_or(entry.endpoint);
+        // Tokens go over this connection.
+        if !endpoint.strip_prefix("https://").is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/')) {
+            let from = if connection.endpoint.is_some() { "HAKO_ENDPOINT or --endpoint" } else { "the profile" };
+            let text =
+                format!("the endpoint must be a URL like https://host:6443, not {endpoint:?}; it is from {from}");
+            return Err(Error::Misused(text));
+        }
         Ok(Self {
             name: name.clone(),
             file: file.to_owned(),
@@ -108,6 +115,17 @@ mod tests {
         connection.compartment = Some("c".into());
         let profile = Profile::parse(&connection, Path::new("c"), TEXT).unwrap();
         assert_eq!((profile.endpoint.as_str(), profile.compartment.as_str()), ("https://b", "c"));
+    }
+
+    #[test]
+    fn endpoints_that_would_tell_a_token_to_anybody_are_refused() {
+        for bad in ["http://a", "a:6443", "https://", "https:///x", ""] {
+            let endpoint = Some(bad.to_owned());
+            let connection = Connection { profile: "DEFAULT".into(), endpoint, ..Connection::default() };
+            let error = Profile::parse(&connection, Path::new("c"), TEXT).unwrap_err();
+            assert_eq!(error.exit_code(), 64, "{bad}");
+            assert!(error.to_string().contains("HAKO_ENDPOINT"), "{error}");
+        }
     }
 
     #[test]

@@ -28,6 +28,16 @@ impl Error {
         if matches!(self, Self::Misused(_)) { MISUSED } else { 1 }
     }
 
+    /// True if the same request may well succeed a moment later.
+    pub(crate) fn is_passing(&self) -> bool {
+        matches!(self, Self::Unreachable { .. }) || self.is_refused_for_now()
+    }
+
+    /// True if the service answered that it can't at the moment.
+    pub(crate) fn is_refused_for_now(&self) -> bool {
+        matches!(self, Self::Refused { status: 429 | 502..=504, .. })
+    }
+
     /// For `map_err`: what could not be done with a file or the system.
     pub(crate) fn io<E: std::fmt::Display>(what: impl std::fmt::Display) -> impl FnOnce(E) -> Self {
         move |error| Self::Failed(format!("cannot {what}: {error}"))

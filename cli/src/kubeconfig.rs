@@ -1,6 +1,6 @@
 //! Merges a cluster's access into a kubeconfig file; what else is in the file stays.
 
-use crate::{client::Client, config, error::Error};
+use crate::{client::Client, cluster, config, error::Error};
 use serde_yaml_ng::{Mapping, Value};
 use std::path::{Path, PathBuf};
 
@@ -8,25 +8,103 @@ use std::path::{Path, PathBuf};
 const LISTS: [&str; 3] = ["clusters", "users", "contexts"];
 
 /// Merges `content` into `file`, else into the first of `KUBECONFIG`, else into `~/.kube/config`.
-pub(crate) fn merge(client: &Client, content: &str, file: Option<PathBuf>) -> Result<(), Error> {
+pub(crate) async fn merge(client: &Client, content: &str, file: Option<PathBuf>) -> Result<(), Error> {
     let file = match file.or_else(config::first_kubeconfig) {
         Some(file) => file,
         None => config::home()?.join(".kube/config"),
     };
     let mut new: Value = serde_yaml_ng::from_str(content).map_err(Error::io("read the cluster's kubeconfig"))?;
     set_plugin(&mut new, client)?;
-    let old = match std::fs::read_to_string(&file) {
-        Ok(text) => serde_yaml_ng::from_str(&text)
-            .map_err(|error| Error::Failed(format!("{} is no kubeconfig: {error}", file.display())))?,
+    let mut old = match std::fs::read_to_string(&file) {
+        Ok(text) => parse(&text).map_err(|why| {
+            let file = file.display();
+            Error::Failed(format!("{file} is no kubeconfig: {why}; it is left as it is: --file names another one"))
+        })?,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Value::Null,
         Err(error) => return Err(Error::io(format!("read {}", file.display()))(error)),
     };
+    make_way(client, &mut old, &mut new).await?;
     let context = new["current-context"].as_str().unwrap_or_default().to_owned();
     let merged = merged(old, new);
     let text = serde_yaml_ng::to_string(&merged).map_err(Error::io("write a kubeconfig"))?;
     replace(&file, &text).map_err(Error::io(format!("write {}", file.display())))?;
     eprintln!("hako: context {context:?} is in {} and current", file.display());
     Ok(())
+}
+
+/// Reads a kubeconfig, or nothing; refuses what would be lost by writing it as one.
+fn parse(text: &str) -> Result<Value, String> {
+    let value: Value = serde_yaml_ng::from_str(text).map_err(|error| error.to_string())?;
+    if value.is_null() {
+        return Ok(value);
+    }
+    if !value.is_mapping() {
+        return Err("it is not a mapping".into());
+    }
+    match value["kind"].as_str() {
+        None | Some("Config") => {}
+        Some(kind) => return Err(format!("its kind is {kind:?}")),
+    }
+    let wrong = LISTS.iter().find(|list| !value[**list].is_null() && !value[**list].is_sequence());
+    wrong.map_or(Ok(value), |list| Err(format!("its {list} are no list")))
+}
+
+/// Looks whether another cluster's context has the new one's name. If that cluster is gone, so are its entries; else the
+/// new context gets a name of its own.
+async fn make_way(client: &Client, old: &mut Value, new: &mut Value) -> Result<(), Error> {
+    let Some(server) = rival(old, new) else { return Ok(()) };
+    let ours = server.strip_prefix(&format!("{}/clusters/", client.profile.endpoint));
+    let gone = match ours {
+        Some(id) => cluster::present(client, id).await.is_ok_and(|found| found.is_none()),
+        None => false,
+    };
+    if gone {
+        forget(old, &server);
+    } else {
+        let name = new["current-context"].as_str().unwrap_or_default().to_owned();
+        let short = new["clusters"][0]["name"].as_str().unwrap_or_default().trim_start_matches("cluster-").to_owned();
+        let fresh = format!("{name}-{short}");
+        eprintln!("hako: context {name:?} is another cluster's and stays; this one's is {fresh:?}");
+        new["contexts"][0]["name"] = fresh.clone().into();
+        new["current-context"] = fresh.into();
+    }
+    Ok(())
+}
+
+/// The server of another cluster whose context has the name of the new context.
+fn rival(old: &Value, new: &Value) -> Option<String> {
+    let context = named(old, "contexts", &new["current-context"])?;
+    let cluster = &context["context"]["cluster"];
+    if *cluster == new["clusters"][0]["name"] {
+        return None;
+    }
+    let server = named(old, "clusters", cluster).and_then(|cluster| cluster["cluster"]["server"].as_str());
+    Some(server.unwrap_or_default().to_owned())
+}
+
+fn named<'a>(config: &'a Value, list: &str, name: &Value) -> Option<&'a Value> {
+    config[list].as_sequence()?.iter().find(|entry| entry["name"] == *name)
+}
+
+/// Drops a cluster, the contexts that lead to it, and the users of those alone.
+fn forget(config: &mut Value, server: &str) {
+    let drop = |config: &mut Value, list: &str, names: &[Value]| {
+        if let Some(entries) = config[list].as_sequence_mut() {
+            entries.retain(|entry| !names.contains(&entry["name"]));
+        }
+    };
+    let list = |config: &Value, list: &str| config[list].as_sequence().cloned().unwrap_or_default();
+    let name = |entry: &Value| entry["name"].clone();
+    let clusters: Vec<Value> =
+        list(config, "clusters").iter().filter(|entry| entry["cluster"]["server"] == server).map(name).collect();
+    let (going, staying): (Vec<Value>, Vec<Value>) =
+        list(config, "contexts").into_iter().partition(|entry| clusters.contains(&entry["context"]["cluster"]));
+    let user = |entry: &Value| entry["context"]["user"].clone();
+    let kept: Vec<Value> = staying.iter().map(user).collect();
+    let users: Vec<Value> = going.iter().map(user).filter(|user| !kept.contains(user)).collect();
+    drop(config, "clusters", &clusters);
+    drop(config, "contexts", &going.iter().map(name).collect::<Vec<_>>());
+    drop(config, "users", &users);
 }
 
 /// The token plugin: this very command with this very profile, wherever kubectl is called from.
@@ -109,6 +187,43 @@ mod tests {
         assert_eq!(names(&again, "clusters"), ["b", "a"]);
         assert_eq!(again["clusters"][1]["cluster"]["server"], "three");
         assert_eq!(again["current-context"], "a");
+    }
+
+    #[test]
+    fn what_is_no_kubeconfig_is_not_overwritten() {
+        for bad in ["hello", "[1]", "clusters: 5", "kind: Pod", "a: ["] {
+            assert!(parse(bad).is_err(), "{bad}");
+        }
+        for good in ["", "{}", "clusters: null", "kind: Config\nclusters: []"] {
+            assert!(parse(good).is_ok(), "{good}");
+        }
+    }
+
+    fn whole(name: &str, id: &str) -> Value {
+        serde_yaml_ng::from_str(&format!(
+            "clusters: [{{name: cluster-{id}, cluster: {{server: 'https://gw/clusters/{id}'}}}}]\n\
+             users: [{{name: user-{id}}}]\n\
+             contexts: [{{name: {name}, context: {{cluster: cluster-{id}, user: user-{id}}}}}]\n\
+             current-context: {name}\n"
+        ))
+        .unwrap()
+    }
+
+    #[test]
+    fn another_clusters_context_of_the_same_name_is_seen() {
+        let old = merged(merged(Value::Null, whole("demo", "a")), whole("other", "b"));
+        assert_eq!(rival(&old, &whole("demo", "a")), None);
+        assert_eq!(rival(&old, &whole("new", "c")), None);
+        assert_eq!(rival(&old, &whole("demo", "c")), Some("https://gw/clusters/a".into()));
+    }
+
+    #[test]
+    fn a_gone_cluster_takes_its_entries_along_and_no_others() {
+        let mut config = merged(merged(Value::Null, whole("demo", "a")), whole("other", "b"));
+        forget(&mut config, "https://gw/clusters/a");
+        for (list, expect) in [("clusters", "cluster-b"), ("users", "user-b"), ("contexts", "other")] {
+            assert_eq!(names(&config, list), [expect]);
+        }
     }
 
     #[test]

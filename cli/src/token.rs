@@ -13,7 +13,10 @@ const LIFE_SECONDS: i64 = 300;
 /// A token for `audience`: `None` for the cloud API, a cluster's OCID for that cluster only. Gives also its end.
 pub(crate) fn sign(profile: &Profile, audience: Option<&str>) -> Result<(String, jiff::Timestamp), Error> {
     let path = profile.key_file.display();
-    let pem = std::fs::read(&profile.key_file).map_err(Error::io(format!("read the API key {path}")))?;
+    let pem = std::fs::read(&profile.key_file).map_err(|error| {
+        let (name, file) = (&profile.name, profile.file.display());
+        Error::Misused(format!("cannot read the API key {path} of profile {name:?} in {file}: {error}"))
+    })?;
     let (algorithm, key) = encoding_key(&pem)
         .ok_or_else(|| Error::Misused(format!("{path} is no private key (EC P-256, Ed25519 or RSA) in PEM form")))?;
     let now = jiff::Timestamp::now().as_second();

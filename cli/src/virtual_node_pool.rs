@@ -2,7 +2,7 @@
 
 use crate::{
     args::{NodeVerb, PoolVerb},
-    client::Client,
+    client::{self, Client},
     cluster,
     error::Error,
     output::{Column, Output},
@@ -32,13 +32,16 @@ const NODE: &[Column] = &[
 pub(crate) async fn run(client: &Client, out: Output, verb: PoolVerb) -> Result<(), Error> {
     match verb {
         PoolVerb::Create { cluster, name, size, pod_shape, labels, taints, wait } => {
+            // A misused command line is told before anything is asked.
+            let labels = labels.iter().map(|l| label(l)).collect::<Result<Vec<_>, _>>()?;
+            let taints = taints.iter().map(|t| taint(t)).collect::<Result<Vec<_>, _>>()?;
             let mut body = json!({
                 "compartmentId": client.compartment(),
                 "clusterId": cluster::resolve(client, &cluster).await?,
                 "displayName": name,
                 "size": size,
-                "initialVirtualNodeLabels": labels.iter().map(|l| label(l)).collect::<Result<Vec<_>, _>>()?,
-                "taints": taints.iter().map(|t| taint(t)).collect::<Result<Vec<_>, _>>()?,
+                "initialVirtualNodeLabels": labels,
+                "taints": taints,
             });
             if let Some(shape) = pod_shape {
                 body["podConfiguration"] = json!({"shape": shape});
@@ -59,12 +62,22 @@ pub(crate) async fn run(client: &Client, out: Output, verb: PoolVerb) -> Result<
             let work = client.change(Method::PUT, &path, Some(&body.into())).await?;
             finish(client, out, work_request::follow(client, &work, wait).await?).await
         }
-        PoolVerb::Delete { pool, cluster, wait } => {
+        PoolVerb::Delete { pool, cluster, dry_run: true, .. } => {
+            let id = resolve(client, &pool, cluster.as_deref()).await?;
+            eprintln!(
+                "hako: nothing is deleted (--dry-run); without it this pool goes, and its nodes are drained first"
+            );
+            show(client, out, &id).await
+        }
+        PoolVerb::Delete { pool, cluster, dry_run: false, wait } => {
             let path = format!("{BASE}/{}", resolve(client, &pool, cluster.as_deref()).await?);
             let work = client.change(Method::DELETE, &path, None).await?;
             match work_request::follow(client, &work, wait).await? {
                 Outcome::Begun(work) => Outcome::print_begun(out, &work),
-                Outcome::Done(_) => Ok(()),
+                Outcome::Done(id) => {
+                    eprintln!("hako: virtual node pool {id} is deleted");
+                    Ok(())
+                }
             }
         }
     }
@@ -101,8 +114,12 @@ async fn list(client: &Client, cluster: Option<&str>) -> Result<Vec<Value>, Erro
 }
 
 async fn resolve(client: &Client, pool: &str, cluster: Option<&str>) -> Result<String, Error> {
+    if pool.is_empty() {
+        let text = "the pool's name is empty; `hako virtual-node-pool list` shows those there are";
+        return Err(Error::Misused(text.into()));
+    }
     if pool.starts_with("ocid1.") {
-        return Ok(pool.to_owned());
+        return client::segment("virtual node pool", pool).map(str::to_owned);
     }
     let mut found = list(client, cluster).await?;
     found.retain(|one| one["displayName"] == pool);

@@ -2,7 +2,7 @@
 
 use crate::{
     args::{Wait, WorkRequestVerb},
-    client::Client,
+    client::{self, Client},
     cluster,
     error::Error,
     output::{Column, Output},
@@ -15,6 +15,9 @@ const BASE: &str = "/20180222/workRequests";
 /// First pause between two looks; it doubles up to [`SLOW`].
 const FAST: Duration = Duration::from_millis(20);
 const SLOW: Duration = Duration::from_secs(1);
+
+/// How often the progress bar moves, whatever there is to say.
+const TICK: Duration = Duration::from_millis(100);
 
 const COLUMNS: &[Column] = &[
     Column("OPERATION", "/operationType"),
@@ -40,7 +43,10 @@ pub(crate) async fn run(client: &Client, out: Output, verb: WorkRequestVerb) -> 
             }
             out.list(&client.list(BASE, &query).await?, COLUMNS)
         }
-        WorkRequestVerb::Get { id } => out.one(&client.get(&format!("{BASE}/{id}")).await?, COLUMNS),
+        WorkRequestVerb::Get { id } => {
+            let id = client::segment("work request", &id)?;
+            out.one(&client.get(&format!("{BASE}/{id}")).await?, COLUMNS)
+        }
         WorkRequestVerb::Logs { id } => part(client, out, &id, "logs", LOG).await,
         WorkRequestVerb::Errors { id } => part(client, out, &id, "errors", ERROR).await,
     }
@@ -48,6 +54,7 @@ pub(crate) async fn run(client: &Client, out: Output, verb: WorkRequestVerb) -> 
 
 async fn part(client: &Client, out: Output, id: &str, part: &str, columns: &[Column]) -> Result<(), Error> {
     let query = [("compartmentId", client.compartment())];
+    let id = client::segment("work request", id)?;
     out.list(&client.list(&format!("{BASE}/{id}/{part}"), &query).await?, columns)
 }
 
@@ -74,6 +81,7 @@ pub(crate) async fn follow(client: &Client, id: &str, wait: Wait) -> Result<Outc
     let bar = ProgressBar::new(100);
     let style = ProgressStyle::with_template("{spinner} {msg} {bar:30} {percent}% {elapsed}");
     bar.set_style(style.map_err(Error::io("show progress"))?);
+    bar.enable_steady_tick(TICK);
     let result = wait_for_end(client, &path, wait, &bar).await;
     bar.finish_and_clear();
     let work = result?;
@@ -86,7 +94,15 @@ async fn wait_for_end(client: &Client, path: &str, wait: Wait, bar: &ProgressBar
     let deadline = Instant::now() + Duration::from_secs(wait.wait_timeout);
     let mut pause = FAST;
     loop {
-        let work = client.get(path).await?;
+        let work = match client.get(path).await {
+            // The operation goes on whether or not somebody can look at it just now.
+            Err(error) if error.is_passing() && Instant::now() < deadline => {
+                bar.set_message(format!("{error}"));
+                tokio::time::sleep(SLOW).await;
+                continue;
+            }
+            looked => looked?,
+        };
         let text = |name: &str| work[name].as_str().unwrap_or_default().to_owned();
         bar.set_message(format!("{} {}", text("operationType"), text("status")));
         bar.set_position(work["percentComplete"].as_f64().map_or(0, |percent| percent as u64));
@@ -110,6 +126,6 @@ async fn failure(client: &Client, path: &str, work: &Value) -> Error {
     let query = [("compartmentId", client.compartment())];
     let errors = client.list(&format!("{path}/errors"), &query).await.unwrap_or_default();
     let texts: Vec<&str> = errors.iter().filter_map(|error| error["message"].as_str()).collect();
-    let (operation, status) = (&work["operationType"], &work["status"]);
-    Error::Failed(format!("{operation} {status}: {}", texts.join("; ")))
+    let text = |name: &str| work[name].as_str().unwrap_or_default();
+    Error::Failed(format!("{} {}: {}", text("operationType"), text("status"), texts.join("; ")))
 }

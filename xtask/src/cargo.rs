@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::time::Instant;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 
 use crate::config;
 use crate::tidy;
@@ -78,9 +78,6 @@ fn cargo(arguments: &[&str]) -> anyhow::Result<()> {
     }
     let shown = format!("cargo {}", arguments.join(" "));
     let status = command.status().with_context(|| format!("can't run {shown}"))?;
-    if !status.success() {
-        bail!("{shown} failed");
-    }
     ensure!(status.success(), "{shown} failed");
     Ok(())
 }

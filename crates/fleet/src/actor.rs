@@ -4,6 +4,7 @@ use crate::{
     agents::AgentsApi,
     closures::{self, ClosureSink},
     core::{self, Core, Effects, Host, Patience, Row},
+    metrics::Metrics,
     placements::PlacementsApi,
     store,
     streams::Streams,
@@ -30,6 +31,8 @@ const BATCH: usize = 256;
 const QUEUE: usize = 4096;
 /// How often silence is judged.
 const JUDGE: Duration = Duration::from_millis(500);
+/// How often hosts and placements are counted for the metrics.
+const COUNT: Duration = Duration::from_secs(2);
 /// Placements of one gRPC message: pods with all their ConfigMaps and Secrets, a whole host's on reconnect.
 const MESSAGE_BYTES: usize = 256 << 20;
 
@@ -239,6 +242,7 @@ type Reply = Box<dyn FnOnce() + Send>;
 impl Actor {
     async fn run(mut self) {
         let mut judge = tokio::time::interval(JUDGE);
+        let (metrics, mut counted) = (Metrics::registered(), None::<Instant>);
         let mut moves = Vec::with_capacity(BATCH);
         loop {
             tokio::select! {
@@ -253,12 +257,21 @@ impl Actor {
             let patience = Patience { silent_after: self.config.silent_after, lost_after: self.config.lost_after };
             self.core.judge(Instant::now(), unix_ms(), patience, &mut effects);
             self.core.send_networks(unix_ms(), &mut effects);
+            let started = Instant::now();
             match store::save(&self.db, &self.config.sealer, &self.core, &effects).await {
-                Ok(()) => self.send(effects, replies),
+                Ok(()) => {
+                    metrics.stored(&effects, started.elapsed());
+                    self.send(effects, replies);
+                }
                 Err(error) => {
+                    metrics.failed();
                     drop(replies);
                     self.start_over(&error).await;
                 }
+            }
+            if counted.is_none_or(|at| at.elapsed() > COUNT) {
+                metrics.look_at(&self.core, self.queue.len());
+                counted = Some(Instant::now());
             }
         }
     }

@@ -15,6 +15,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// Label by which agents say in which fault domain their host is.
+const FAULT_DOMAIN: &str = "hako.dev/fault-domain";
+
 /// Where a placement stands. Legal moves: waiting → placed → removing → gone; placed → lost → fenced → gone;
 /// removing → fenced → gone; waiting → gone; lost → gone once the host has confirmed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,7 +106,7 @@ impl Host {
     }
 
     pub(crate) fn fault_domain(&self) -> &str {
-        self.labels.get("fault-domain").map_or("", String::as_str)
+        self.labels.get(FAULT_DOMAIN).map_or("", String::as_str)
     }
 }
 

@@ -9,6 +9,7 @@ mod address;
 mod agents;
 mod closures;
 mod core;
+mod metrics;
 mod placements;
 mod rules;
 mod store;

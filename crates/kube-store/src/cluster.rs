@@ -1,6 +1,7 @@
 //! The actor of one cluster: reads from memory, one writer task that commits in groups, watches.
 
 use crate::{
+    metrics::metrics,
     object::{Event, EventKind, Key, Object, Resource},
     state::State,
     store::{self, Batch, Taken},
@@ -210,6 +211,11 @@ impl Cluster {
         (state.count, state.bytes)
     }
 
+    /// Writes that wait for the writer.
+    pub(crate) fn waiting(&self) -> usize {
+        self.jobs.max_capacity() - self.jobs.capacity()
+    }
+
     /// Runs `f` on the cluster's writer, alone, and answers once its changes are on disk. `f` may run on state that is
     /// not committed yet; if that commit fails, so does this one. It does no I/O and is quick: all writes wait for it.
     ///
@@ -342,6 +348,7 @@ impl Writer {
                 job.finish(outcome.clone());
             }
             if let Err(error) = outcome {
+                metrics().failed();
                 tracing::warn!(cluster = %self.id, %error, "gave up the cluster: its next request loads it again");
                 self.state.write().close();
                 self.context.send(Signal::Unloaded(self.id.clone()));
@@ -372,6 +379,7 @@ impl Writer {
         let from = self.state.read().revision;
         let to = from + changes.events.len() as u64;
         let batch = self.batch(changes.latest);
+        let started = Instant::now();
         let commit = store::commit(&self.context.db, self.taken, from, to, &batch);
         match tokio::time::timeout(COMMIT_TIMEOUT, commit).await {
             Ok(Ok(true)) => {}
@@ -381,6 +389,7 @@ impl Writer {
             Ok(Err(error)) => return Err(StoreError::from(error)),
             Err(_) => return Err(StoreError::Unavailable("the database did not answer in time; retry".into())),
         }
+        metrics().committed(changes.events.len(), started.elapsed());
         self.state.write().apply(Instant::now(), &changes.events);
         self.committed.send_replace(to);
         self.context.send(Signal::Committed(self.id.clone(), changes.events.into()));

@@ -5,6 +5,7 @@
 //! commit order; a write is answered after its commit.
 
 mod cluster;
+pub mod metrics;
 mod object;
 mod state;
 mod store;

@@ -2,6 +2,7 @@
 
 use crate::{
     cluster::{Cluster, Context},
+    metrics::metrics,
     object::{Event, Meta, Object, Resource},
     store::{self, ObjectRow, Taken},
     txn::Extract,
@@ -216,6 +217,7 @@ impl Stores {
         let rows = store::load_objects(&self.context.db, taken.no).await?;
         let objects: Vec<_> = rows.into_iter().map(|row| self.object(id, row)).collect::<Result<_, _>>()?;
         tracing::info!(cluster = %id, objects = objects.len(), duration_ms = started.elapsed().as_millis() as u64, "loaded a cluster");
+        metrics().loaded();
         let cluster = self.started(id, taken, objects);
         *slot.loaded.lock() = Some(Arc::clone(&cluster));
         self.context.send(Signal::Loaded(id.clone()));
@@ -281,6 +283,7 @@ impl Stores {
             Arc::strong_count(slot) > 1
         });
         for id in gone {
+            metrics().evicted();
             tracing::info!(cluster = %id, "evicted an idle cluster from memory");
             self.context.send(Signal::Unloaded(id));
         }

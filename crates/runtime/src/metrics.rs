@@ -17,6 +17,16 @@ impl Registry {
         self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
+    /// Adds a gauge whose value is read at each scrape; `None` leaves it out. `read` must be quick: a scrape waits for it.
+    pub fn gauge(
+        &self,
+        name: &'static str,
+        help: &'static str,
+        read: impl Fn() -> Option<f64> + Send + Sync + 'static,
+    ) {
+        self.lock().register_collector(Box::new(Reading { name, help, read }));
+    }
+
     /// Prints all metrics in the OpenMetrics text format.
     pub fn encode(&self) -> String {
         let mut text = String::new();
@@ -33,6 +43,27 @@ pub fn registry() -> &'static Registry {
         inner.register_collector(Box::new(ProcessCollector));
         Registry(Mutex::new(inner))
     })
+}
+
+/// A gauge that is read at each scrape.
+struct Reading<F> {
+    name: &'static str,
+    help: &'static str,
+    read: F,
+}
+
+impl<F> std::fmt::Debug for Reading<F> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Reading({})", self.name)
+    }
+}
+
+impl<F: Fn() -> Option<f64> + Send + Sync + 'static> Collector for Reading<F> {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let Some(value) = (self.read)() else { return Ok(()) };
+        let metric = ConstGauge::new(value);
+        metric.encode(encoder.encode_descriptor(self.name, self.help, None, metric.metric_type())?)
+    }
 }
 
 /// Memory, processor time and open files, read from `/proc/self` at each scrape.
@@ -83,5 +114,16 @@ mod tests {
         let text = registry().encode();
         assert!(text.contains("process_resident_memory_bytes"), "{text}");
         assert!(text.contains("process_cpu_seconds"), "{text}");
+    }
+
+    #[test]
+    fn a_gauge_is_read_at_each_scrape_and_may_be_absent() {
+        use std::sync::atomic::{AtomicI64, Ordering};
+        static LEVEL: AtomicI64 = AtomicI64::new(-1);
+        let level = || Some(LEVEL.load(Ordering::Relaxed)).filter(|level| *level >= 0);
+        registry().gauge("test_level", "A level", move || level().map(|level| level as f64));
+        assert!(!registry().encode().contains("test_level"));
+        LEVEL.store(7, Ordering::Relaxed);
+        assert!(registry().encode().contains("\ntest_level 7"), "{}", registry().encode());
     }
 }

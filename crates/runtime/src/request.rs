@@ -58,6 +58,19 @@ pub async fn scope<T>(id: RequestId, work: impl Future<Output = T>) -> T {
     CURRENT.scope(id, work).await
 }
 
+/// `work` as a part of the current request, for a task of its own: its logs carry the request's id, and what it asks of
+/// others does too.
+pub fn carry<T>(work: impl Future<Output = T>) -> impl Future<Output = T> {
+    let (id, span) = (current(), tracing::Span::current());
+    let work = async move {
+        match id {
+            Some(id) => scope(id, work).await,
+            None => work.await,
+        }
+    };
+    work.instrument(span)
+}
+
 /// The id of the request that the current task serves, if it serves one.
 pub fn current() -> Option<RequestId> {
     CURRENT.try_with(Clone::clone).ok()
@@ -125,6 +138,14 @@ mod tests {
         assert_eq!(incoming(&headers).as_str(), "abc-1/2");
         headers.insert(REQUEST_ID, HeaderValue::from_static("a b\"c"));
         assert_eq!(incoming(&headers).as_str().len(), 32);
+    }
+
+    #[tokio::test]
+    async fn a_task_of_its_own_still_belongs_to_the_request() {
+        let id = RequestId(HeaderValue::from_static("mine"));
+        let seen_by_a_task = async || tokio::spawn(carry(async { current() })).await.unwrap();
+        assert_eq!(scope(id.clone(), seen_by_a_task()).await, Some(id));
+        assert_eq!(seen_by_a_task().await, None);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use domain::{ClusterId, SystemClock};
 use fleet::{ClosureSink, ClusterNetwork, Fleet, FleetConfig, NetworkDirectory};
 use futures::future::BoxFuture;
 use kube_api::{ApiConfig, ApiState, SigningKeys};
-use kube_store::{Limits, StoreConfig, Stores};
+use kube_store::{Limits, StoreConfig, Stores, metrics::Load};
 use postgres::PgPool;
 use runtime::CancellationToken;
 use sealing::Sealer;
@@ -31,6 +31,7 @@ pub(crate) async fn compose(config: &Config, stop: CancellationToken) -> anyhow:
     let public_ca_pem = std::fs::read_to_string(&config.public_ca)
         .with_context(|| format!("can't read {}", config.public_ca.display()))?;
     let stores = Stores::start(db.clone(), store_config(config, &sealer)).await?;
+    register_gauges(&db, &stores);
     let directory = Directory::new(db.clone());
     let fleet_config = fleet_config(config, &sealer)?;
     let networks = Arc::new(Networks(Arc::clone(&directory)));
@@ -60,6 +61,25 @@ pub(crate) async fn compose(config: &Config, stop: CancellationToken) -> anyhow:
     let hosts = Arc::new(Hosts(Arc::clone(&fleet)));
     let cloud = Cloud::new(db.clone(), stores, directory, hosts, Arc::new(SystemClock), cloud_config);
     Ok(Parts { db, api, cloud, fleet })
+}
+
+/// What is in memory and in use at the time of a scrape.
+fn register_gauges(db: &PgPool, stores: &Arc<Stores>) {
+    let registry = runtime::metrics::registry();
+    kube_store::metrics::register(&mut registry.lock());
+    let read = |value: fn(Load) -> usize| {
+        let stores = Arc::downgrade(stores);
+        move || stores.upgrade().map(|stores| value(stores.load_of_memory()) as f64)
+    };
+    registry.gauge("kube_store_clusters", "Clusters in memory", read(|load| load.clusters));
+    registry.gauge("kube_store_objects", "Objects in memory", read(|load| load.objects));
+    registry.gauge("kube_store_object_bytes", "Bytes of the objects in memory", read(|load| load.bytes));
+    registry.gauge("kube_store_writes_waiting", "Writes that wait for a commit", read(|load| load.waiting));
+    let pool = db.clone();
+    registry.gauge("database_connections", "Open database connections", move || Some(f64::from(pool.size())));
+    let pool = db.clone();
+    let idle = move || Some(pool.num_idle() as f64);
+    registry.gauge("database_connections_idle", "Database connections that nobody uses", idle);
 }
 
 fn store_config(config: &Config, sealer: &Arc<Sealer>) -> StoreConfig {

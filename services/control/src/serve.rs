@@ -21,6 +21,7 @@ pub(crate) async fn serve(
 ) -> anyhow::Result<()> {
     let Parts { db, api, cloud, fleet } = parts;
     let health = Health::new();
+    health.set_ready("database", false);
     // Whoever is neither cloud API nor identity is the Kubernetes API, which answers unknown paths in its own form.
     let app: Router = cloud::router(Arc::clone(&cloud))
         .merge(kube_api::router(Arc::clone(&api)))

@@ -73,6 +73,11 @@ impl Agent {
         Ok(agent)
     }
 
+    /// How many pods have a worker.
+    pub fn count(&self) -> usize {
+        self.workers.lock().len()
+    }
+
     /// The worker of a pod.
     pub fn worker(&self, uid: &str) -> Option<Handle> {
         self.workers.lock().get(uid).cloned()

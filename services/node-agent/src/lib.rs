@@ -12,6 +12,7 @@ pub mod context;
 pub mod cri;
 pub mod images;
 pub mod logs;
+mod metrics;
 pub mod netns;
 pub mod network;
 pub mod outbox;
@@ -69,6 +70,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
     health.set_ready("control", false);
     health.set_ready("containerd", false);
     let agent = agent::Agent::open(context.clone()).await.context("the placements cannot be read")?;
+    metrics::register_gauges(&context, &agent);
     tasks.spawn(watch::run(context.clone(), agent.clone(), health.clone()));
     tasks.spawn(logs::rotate::run(context.clone()));
     tasks.spawn(images::run(context.clone()));

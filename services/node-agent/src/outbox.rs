@@ -9,6 +9,8 @@ use parking_lot::Mutex;
 use proto::fleet::{PlacementStatus, PodEvent};
 use tokio::sync::Notify;
 
+use crate::metrics;
+
 /// Events kept per pod while control is silent; older ones are dropped: they are for people, and people look now.
 const MAX_EVENTS: usize = 50;
 
@@ -49,6 +51,7 @@ impl Outbox {
 
     /// Adds an event; `container` is empty for the pod's own.
     pub fn event(&self, uid: &str, kind: &str, reason: &str, message: String, container: &str) {
+        metrics::happened(reason);
         tracing::info!(pod.uid = uid, reason, container, "pod event: {message}");
         let field_path = if container.is_empty() { String::new() } else { format!("spec.containers{{{container}}}") };
         let event =

@@ -17,10 +17,12 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 use tonic::transport::Channel;
+use tracing::Instrument;
 
 use crate::agent::{Agent, Handle};
 use crate::context::Shared;
 use crate::cri::view::{ContainerView, State};
+use crate::metrics;
 
 /// Frames on their way to control: enough for a full window of 32 KiB pieces, little enough to notice a slow reader.
 const FRAMES: usize = 16;
@@ -66,8 +68,16 @@ impl Wire {
 pub async fn serve(context: Shared, agent: Arc<Agent>, channel: Channel, open: OpenStream) {
     let OpenStream { stream_id, request } = open;
     let request = request.unwrap_or_default();
+    // The id of the caller's request: it is in the logs of all services that it went through.
+    let span = tracing::info_span!("request", request.id = request.request_id);
+    carry(context, agent, channel, stream_id, request).instrument(span).await;
+}
+
+async fn carry(context: Shared, agent: Arc<Agent>, channel: Channel, stream_id: String, request: StreamOpen) {
+    let _open = metrics::OpenStream::new();
+    tracing::info!(pod.uid = request.uid, stream.id = stream_id, "opening {} of pod {}", name(&request), request.uid);
     let (out, frames) = mpsc::channel(FRAMES);
-    let first = StreamOpen { uid: request.uid.clone(), stream_id: stream_id.clone(), kind: None };
+    let first = StreamOpen { uid: request.uid.clone(), stream_id: stream_id.clone(), ..StreamOpen::default() };
     let _ = out.send(StreamFrame { frame: Some(Frame::Open(first)) }).await;
     let answered = AgentsClient::new(channel).data(ReceiverStream::new(frames)).await;
     let input = match answered {
@@ -85,6 +95,17 @@ pub async fn serve(context: Shared, agent: Arc<Agent>, channel: Channel, open: O
     // Dropping the call at once could cancel it before the last frame is out.
     let drain = async { while let Ok(Some(_)) = input.message().await {} };
     let _ = tokio::time::timeout(Duration::from_secs(10), drain).await;
+}
+
+fn name(request: &StreamOpen) -> &'static str {
+    match request.kind {
+        Some(Kind::Logs(_)) => "logs",
+        Some(Kind::Exec(_)) => "exec",
+        Some(Kind::Attach(_)) => "attach",
+        Some(Kind::PortForward(_)) => "port-forward",
+        Some(Kind::Stats(_)) => "stats",
+        None => "nothing",
+    }
 }
 
 async fn dispatch(context: &Shared, agent: &Agent, request: StreamOpen, wire: &mut Wire) -> Result<i32, StreamError> {

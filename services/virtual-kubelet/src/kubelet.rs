@@ -5,6 +5,7 @@ mod forward;
 mod logs;
 mod remote;
 
+use crate::metrics;
 use axum::{
     Extension, Router,
     extract::{Path, Request},
@@ -72,7 +73,10 @@ impl Kubelet {
 
     async fn open(&self, uid: String, kind: Kind) -> Result<Wire, tonic::Status> {
         let (to_host, frames) = mpsc::channel(FRAMES);
-        let open = StreamOpen { uid, kind: Some(kind), ..StreamOpen::default() };
+        let request_id = runtime::request::current().map(|id| id.as_str().to_owned()).unwrap_or_default();
+        tracing::info!(pod.uid = uid, "opening {} of pod {uid}", kind_name(&kind));
+        metrics::opened(kind_name(&kind));
+        let open = StreamOpen { uid, kind: Some(kind), request_id, ..StreamOpen::default() };
         let _ = to_host.send(StreamFrame { frame: Some(Frame::Open(open)) }).await;
         let from_host = self.placements.clone().open(ReceiverStream::new(frames)).await?.into_inner();
         Ok(Wire { to_host, from_host })
@@ -90,6 +94,17 @@ pub(crate) fn router(kubelet: Arc<Kubelet>) -> Router {
         // Tells nothing, and so is open to all.
         .route("/healthz", get(async || "ok"))
         .with_state(kubelet)
+        .layer(middleware::from_fn(runtime::request::identify))
+}
+
+fn kind_name(kind: &Kind) -> &'static str {
+    match kind {
+        Kind::Logs(_) => "logs",
+        Kind::Exec(_) => "exec",
+        Kind::Attach(_) => "attach",
+        Kind::PortForward(_) => "port-forward",
+        Kind::Stats(_) => "stats",
+    }
 }
 
 async fn only_control(peer: Option<Extension<runtime::Peer>>, request: Request, next: Next) -> Response {

@@ -6,6 +6,7 @@ pub mod config;
 mod control;
 mod event;
 mod kubelet;
+mod metrics;
 mod mirror;
 mod node;
 mod pod;
@@ -18,7 +19,7 @@ use crate::{
 };
 use anyhow::Context;
 use proto::fleet::placements_client::PlacementsClient;
-use reconcile::{Backoff, Queue, Quiet};
+use reconcile::{Backoff, Queue};
 use std::{sync::Arc, time::Duration};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -45,16 +46,29 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
     let queue = Queue::new(Backoff::default());
     let refresh = Duration::from_secs(config.refresh_seconds.max(1));
     let sync = Sync::new(control.clone(), fleet.clone(), Arc::clone(&mirror), recorder.clone(), address, refresh);
-    let pool =
-        reconcile::run(queue.clone(), reconcile::Config::default(), Arc::new(sync), Arc::new(Quiet), stop.clone());
-    let feed =
-        Feed { control: control.clone(), fleet: fleet.clone(), mirror: Arc::clone(&mirror), queue, recorder, endpoint };
+    let pool = reconcile::run(
+        queue.clone(),
+        reconcile::Config::default(),
+        Arc::new(sync),
+        Arc::new(metrics::Runs),
+        stop.clone(),
+    );
+    metrics::register_gauges(&mirror, &queue);
+    let health = runtime::ops::Health::new();
+    let feed = Feed {
+        control: control.clone(),
+        fleet: fleet.clone(),
+        mirror: Arc::clone(&mirror),
+        queue,
+        recorder,
+        endpoint,
+        health: health.clone(),
+    };
     let period = Duration::from_secs(config.heartbeat_seconds.max(1));
     let heartbeats = node::heartbeats(control, Arc::clone(&mirror), endpoint, period, stop.clone());
     let kubelet = Arc::new(Kubelet::new(fleet, mirror));
     let tls = config.identity.server()?;
     let served = runtime::serve::serve(api, Some(tls), kubelet::router(kubelet), stop.clone());
-    let health = runtime::ops::Health::new();
     let ops = runtime::ops::serve(ops, health, runtime::metrics::registry(), stop.clone());
     let events = async { stop.run_until_cancelled(events).await };
     let (served, ops, ..) = tokio::join!(served, ops, pool, feed.run(stop.clone()), heartbeats, events);

@@ -55,6 +55,12 @@ impl Mirror {
         state.pods_known && state.placements_known
     }
 
+    /// How many pods, nodes and placements there are.
+    pub(crate) fn counts(&self) -> (usize, usize, usize) {
+        let state = self.0.read();
+        (state.pods.len(), state.nodes.len(), state.placements.len())
+    }
+
     /// Takes a pod's new state; gives its UID if it is bound to a node.
     pub(crate) fn put_pod(&self, cluster: &str, value: Value) -> Option<String> {
         let node = text(&value, "/spec/nodeName").to_owned();

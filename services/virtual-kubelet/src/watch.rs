@@ -3,12 +3,14 @@
 use crate::{
     control::{Control, WatchLine},
     event::Recorder,
+    metrics,
     mirror::Mirror,
     node::{self, Endpoint},
 };
 use futures::{StreamExt, pin_mut};
 use proto::fleet::{WatchRequest, placement_event::Event, placements_client::PlacementsClient};
 use reconcile::Queue;
+use runtime::Health;
 use std::{collections::HashSet, sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
@@ -25,6 +27,8 @@ pub(crate) struct Feed {
     pub(crate) queue: Queue<String>,
     pub(crate) recorder: Recorder,
     pub(crate) endpoint: Endpoint,
+    /// Ready while each watch has told all there is and goes on.
+    pub(crate) health: Health,
 }
 
 impl Feed {
@@ -32,9 +36,9 @@ impl Feed {
     pub(crate) async fn run(self, stop: CancellationToken) {
         let watches = async {
             tokio::join!(
-                again("pods", || self.pods()),
-                again("nodes", || self.nodes()),
-                again("placements", || self.placements())
+                again("pods", &self.health, || self.pods()),
+                again("nodes", &self.health, || self.nodes()),
+                again("placements", &self.health, || self.placements())
             );
         };
         stop.run_until_cancelled(watches).await;
@@ -48,6 +52,7 @@ impl Feed {
             let line = line?;
             if is_end_of_initial(&line) {
                 if let Some(told) = told.take() {
+                    self.health.set_ready("pods", true);
                     self.queue.add_all(self.mirror.keep_pods(&told));
                     self.queue.add_all(self.mirror.uids());
                 }
@@ -80,6 +85,7 @@ impl Feed {
             let line = line?;
             if is_end_of_initial(&line) {
                 if let Some(told) = told.take() {
+                    self.health.set_ready("nodes", true);
                     self.mirror.keep_nodes(&told);
                 }
                 continue;
@@ -128,6 +134,7 @@ impl Feed {
                     }
                     Some(Event::Synced(_)) => {
                         if let Some(told) = told.take() {
+                            self.health.set_ready("placements", true);
                             self.mirror.keep_placements(&told);
                             self.queue.add_all(self.mirror.uids());
                         }
@@ -148,9 +155,12 @@ fn is_end_of_initial(line: &WatchLine) -> bool {
         && line.object.pointer("/metadata/annotations/k8s.io~1initial-events-end").is_some_and(|v| v == "true")
 }
 
-async fn again<F: Future<Output = anyhow::Result<()>>>(what: &'static str, watch: impl Fn() -> F) {
+async fn again<F: Future<Output = anyhow::Result<()>>>(what: &'static str, health: &Health, watch: impl Fn() -> F) {
     loop {
-        match watch().await {
+        health.set_ready(what, false);
+        let ended = watch().await;
+        metrics::broke(what);
+        match ended {
             Ok(()) => tracing::info!("the watch of {what} ended; starting over"),
             Err(error) => tracing::warn!(%error, "the watch of {what} broke; starting over"),
         }

@@ -9,7 +9,7 @@ pub(crate) fn host(id: &str, fault_domain: &str, gib: u64) -> Host {
         pods: 110,
         architecture: "amd64".into(),
         runtimes: vec!["runc".into()],
-        labels: [("fault-domain".to_owned(), fault_domain.to_owned())].into(),
+        labels: [("hako.dev/fault-domain".to_owned(), fault_domain.to_owned())].into(),
         agent_version: String::new(),
         seen: Instant::now(),
         link: Link::Ready(1),

@@ -1,6 +1,8 @@
 //! The server over real sockets: identities, both HTTP versions, upgrades, drain, readiness.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
+mod telemetry;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -200,7 +200,7 @@ impl Control {
         let stream_id = format!("s-{}", uuid::Uuid::new_v4());
         let ends = Ends { to_agent: agent_reads, from_agent: agent_writes };
         self.inner.streams.lock().insert(stream_id.clone(), ends);
-        let request = StreamOpen { uid: uid.to_owned(), stream_id: String::new(), kind: Some(kind) };
+        let request = StreamOpen { uid: uid.to_owned(), kind: Some(kind), ..StreamOpen::default() };
         self.say(Say::OpenStream(OpenStream { stream_id, request: Some(request) })).await;
         Stream { to_agent, from_agent }
     }

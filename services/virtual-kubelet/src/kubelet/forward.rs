@@ -8,6 +8,7 @@ use axum::{
 };
 use bytes::Bytes;
 use proto::fleet::{PortForward, StreamFrame, stream_frame::Frame, stream_open::Kind};
+use runtime::request::carry;
 use std::sync::Arc;
 use streaming::server::{self, Forward, PendingForwards};
 use tokio::{sync::mpsc, task::JoinSet};
@@ -25,7 +26,7 @@ pub(super) async fn serve(
         Ok(agreed) => agreed,
         Err(error) => return (error.status, error.message).into_response(),
     };
-    tokio::spawn(forward_all(kubelet, uid, pending));
+    tokio::spawn(carry(forward_all(kubelet, uid, pending)));
     answer.map(|()| Body::empty())
 }
 
@@ -39,7 +40,7 @@ async fn forward_all(kubelet: Arc<Kubelet>, uid: String, pending: PendingForward
     loop {
         tokio::select! {
             forward = forwards.next() => match forward {
-                Some(forward) => _ = connections.spawn(connect(Arc::clone(&kubelet), uid.clone(), forward)),
+                Some(forward) => _ = connections.spawn(carry(connect(Arc::clone(&kubelet), uid.clone(), forward))),
                 None => return,
             },
             Some(_) = connections.join_next() => {}

@@ -59,7 +59,7 @@ fn serve(
         Ok(agreed) => agreed,
         Err(error) => return (error.status, error.message).into_response(),
     };
-    tokio::spawn(async move {
+    tokio::spawn(runtime::request::carry(async move {
         let session = match pending.accept().await {
             Ok(session) => session,
             Err(error) => return tracing::debug!(%error, "a caller of exec or attach went away: {error}"),
@@ -68,7 +68,7 @@ fn serve(
             Ok(wire) => join(session, wire).await,
             Err(status) => session.finish(Outcome::internal(status.message())).await,
         }
-    });
+    }));
     answer.map(|()| axum::body::Body::empty())
 }
 
