@@ -9,6 +9,8 @@ use serde_json::{Map, Value, json};
 
 /// Letters of generated names: no vowels, nothing that looks alike. Source: apimachinery `pkg/util/rand`.
 const LETTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
+/// Letters at the end of a generated name.
+const SUFFIX: usize = 5;
 /// Longest prefix that is kept of `generateName`. Source: apiserver `pkg/storage/names`.
 const PREFIX_MAX: usize = 58;
 
@@ -20,6 +22,13 @@ pub(crate) fn rfc3339(time: Timestamp) -> String {
 /// A field of the metadata as text, empty if absent.
 pub(crate) fn text<'a>(object: &'a Value, field: &str) -> &'a str {
     object.get("metadata").and_then(|meta| meta.get(field)).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// The name as the client gave it: the prefix, if the rest was generated. Refusals say this one, so that a controller
+/// that tries again and again tells of the same refusal each time.
+pub(crate) fn given_name(object: &Value) -> &str {
+    let (name, prefix) = (text(object, "name"), text(object, "generateName"));
+    if !prefix.is_empty() && name.len() == prefix.len() + SUFFIX && name.starts_with(prefix) { prefix } else { name }
 }
 
 /// The metadata, made if absent.
@@ -44,7 +53,7 @@ pub(crate) fn finalizers(object: &Value) -> Vec<&str> {
 /// Five letters for the end of a generated name.
 pub(crate) fn suffix() -> String {
     let mut random = rand::rng();
-    (0..5).map(|_| char::from(LETTERS[random.random_range(0..LETTERS.len())])).collect()
+    (0..SUFFIX).map(|_| char::from(LETTERS[random.random_range(0..LETTERS.len())])).collect()
 }
 
 /// A name from `generateName`.
@@ -76,7 +85,7 @@ pub(crate) fn set_type(kind: &Kind, object: &mut Value) {
 pub(crate) fn begin(kind: &Kind, namespace: &str, object: &mut Value, now: Timestamp) -> Result<(), Status> {
     place(kind, namespace, object)?;
     let meta = map(object)?;
-    if meta.get("resourceVersion").and_then(Value::as_str).is_some_and(|version| !version.is_empty()) {
+    if meta.get("resourceVersion").and_then(Value::as_str).is_some_and(|version| !matches!(version, "" | "0")) {
         return Err(Status::bad_request("resourceVersion should not be set on objects to be created"));
     }
     for field in ["managedFields", "selfLink", "deletionTimestamp", "deletionGracePeriodSeconds", "resourceVersion"] {
@@ -151,6 +160,9 @@ mod tests {
     fn generated_names_fit() {
         assert_eq!(generated("web-").len(), 9);
         assert_eq!(generated(&"x".repeat(80)).len(), 63);
+        let named = |name: &str| json!({"metadata": {"generateName": "web-", "name": name}});
+        assert_eq!(given_name(&named(&generated("web-"))), "web-");
+        assert_eq!(given_name(&named("web-own")), "web-own");
     }
 
     #[test]

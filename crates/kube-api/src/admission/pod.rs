@@ -32,7 +32,7 @@ pub(crate) fn admit(txn: &Txn<'_>, pod: &mut Value) -> Result<(), Status> {
 }
 
 fn refuse(pod: &Value, why: &str) -> Status {
-    Status::forbidden("pods", meta::text(pod, "name"), why)
+    Status::forbidden("pods", meta::given_name(pod), why)
 }
 
 fn service_account(txn: &Txn<'_>, pod: &mut Value) -> Result<(), Status> {

@@ -84,7 +84,7 @@ fn name(kind: &Kind, object: &mut Value) -> Result<Vec<Cause>, Status> {
 pub(crate) fn insert(txn: &mut Txn<'_>, kind: &'static Kind, mut object: Value) -> Result<Arc<Object>, Status> {
     let namespace = meta::text(&object, "namespace").to_owned();
     if kind.namespaced {
-        admission::namespace::open(txn, kind, &namespace, meta::text(&object, "name"))?;
+        admission::namespace::open(txn, kind, &namespace, meta::given_name(&object))?;
     }
     let prefix = meta::text(&object, "generateName").to_owned();
     let mut attempts = 1;
@@ -93,7 +93,8 @@ pub(crate) fn insert(txn: &mut Txn<'_>, kind: &'static Kind, mut object: Value) 
         let key = meta::key(kind, &namespace, &name);
         if txn.get(&key).is_none() {
             admission::on_create(txn, storage_kind(kind), &mut object)?;
-            return txn.put(key, object).map_err(|error| put_status(kind, &name, &error));
+            let given = meta::given_name(&object).to_owned();
+            return txn.put(key, object).map_err(|error| put_status(kind, &given, &error));
         }
         if prefix.is_empty() || !name.starts_with(&prefix) || attempts == NAME_ATTEMPTS {
             return Err(Status::already_exists(&kind.qualified_plural(), &name));

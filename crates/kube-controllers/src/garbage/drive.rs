@@ -118,7 +118,8 @@ mod tests {
     #[track_caller]
     fn check(namespace: &str, api_version: &str, kind: &str, expect: bool) {
         let owner = json!({"apiVersion": api_version, "kind": kind, "name": "o", "uid": "u"});
-        let meta = Meta::read(&json!({"metadata": {"ownerReferences": [owner]}}), Vec::new());
+        let owners = vec![serde_json::from_value(owner).unwrap()];
+        let meta = Meta { owners, ..Meta::default() };
         let key = kube_store::Key::new("configmaps", namespace, "x");
         let object = Object { key, revision: 1, bytes: "{}".into(), meta };
         assert_eq!(is_resolvable(&object, &object.meta.owners[0]), expect, "{kind}");

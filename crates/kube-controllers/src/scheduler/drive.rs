@@ -26,8 +26,11 @@ pub(crate) fn keys(memory: &Memory, event: &Event, out: &mut Keys<'_>) {
     }
     let Some(pod) = memory.pods.pod(&event.object) else { return };
     let bound = view::node_name(&pod.pod).is_some();
-    // Room is made by pods that go or end; a change of an unbound pod may be what it waited for.
-    let wakes = if bound { event.is_deletion() || view::is_terminal(&pod.pod) } else { !event.is_deletion() };
+    // Room is made by pods that go or end, company by those that come or change their labels; a change of an unbound
+    // pod may be what it waited for.
+    let company = event.previous.as_ref().is_none_or(|before| before.meta.labels != event.object.meta.labels);
+    let room = event.is_deletion() || view::is_terminal(&pod.pod);
+    let wakes = if bound { room || company } else { !event.is_deletion() };
     if wakes {
         out.whole();
     }

@@ -238,3 +238,22 @@ async fn objects_whose_owner_cannot_be_looked_up_stay() {
     assert_eq!(has(&world, "kept"), 2);
     world.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refusal_is_told_once_and_counted() {
+    let world = World::new("refusal").await;
+    let template = json!({"metadata": {"labels": {"a": "b"}},
+        "spec": {"serviceAccountName": "nope", "containers": [{"name": "c", "image": "i"}]}});
+    let set = json!({"metadata": {"name": "rs"},
+        "spec": {"replicas": 2, "selector": {"matchLabels": {"a": "b"}}, "template": template}});
+    world.create(SETS, "default", set).await;
+    let failures = |world: &World| {
+        let events = world.all("events", "default").into_iter();
+        events.filter(|event| event["reason"] == "FailedCreate").collect::<Vec<Value>>()
+    };
+    world.until("it was tried again", |world| failures(world).iter().any(|event| event["count"] != 1)).await;
+    let told = failures(&world);
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0]["message"].as_str().unwrap().starts_with("Error creating: pods \"rs-\" is forbidden"), "{told:?}");
+    world.stop().await;
+}

@@ -1,5 +1,5 @@
 //! All controllers on a real store and the real API operations. Only the outside is played: a kubelet.
-#![allow(clippy::unwrap_used, reason = "tests and their helpers")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on must stop")]
 
 mod life;
 mod place;

@@ -42,6 +42,25 @@ async fn a_pod_waits_with_a_reason_until_a_node_fits() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pod_that_waits_for_company_sees_it_come() {
+    let world = World::new("company").await;
+    world.node("a").await;
+    world.create("pods", "default", pod("db", json!({}))).await;
+    world.until("the other is placed", |world| node_of(world, "db").is_some()).await;
+    let near = json!([{"labelSelector": {"matchLabels": {"role": "db"}}, "topologyKey": "kubernetes.io/hostname"}]);
+    let affinity = json!({"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": near}});
+    world.create("pods", "default", pod("friend", json!({"affinity": affinity}))).await;
+    let waits = |world: &World| {
+        let pod = world.value("pods", "default", "friend").unwrap_or_default();
+        pod["status"]["conditions"].to_string().contains("didn't match pod affinity rules")
+    };
+    world.until("it waits", waits).await;
+    world.patch("pods", "default", "db", json!({"metadata": {"labels": {"role": "db"}}})).await;
+    world.until("it is placed", |world| node_of(world, "friend").as_deref() == Some("a")).await;
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn binding_is_quick() {
     let world = World::new("quick").await;
     for name in ["a", "b", "c"] {
