@@ -30,12 +30,25 @@ impl Error {
     pub(crate) fn for_caller(&self) -> oci::Error {
         match self {
             Self::Refused(error) => error.clone(),
-            Self::Database(sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed)
-            | Self::Store(StoreError::Unavailable(_))
-            | Self::Outside(_) => oci::Error::unavailable("the service cannot answer at the moment; retry"),
+            Self::Database(error) if !is_away(error) => oci::Error::internal(),
+            Self::Database(_) | Self::Store(StoreError::Unavailable(_)) | Self::Outside(_) => {
+                oci::Error::unavailable("the service cannot answer at the moment; retry")
+            }
             Self::Store(StoreError::NotFound) => oci::Error::not_found("the cluster does not exist any more"),
-            Self::Database(_) | Self::Kube(_) => oci::Error::internal(),
+            Self::Kube(_) => oci::Error::internal(),
         }
+    }
+}
+
+/// True if the database is away, starting, stopping or full, and the same request may succeed later.
+/// Source of the classes: PostgreSQL's documentation, appendix A: 08 connection, 53 resources, 57 operator.
+fn is_away(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => true,
+        sqlx::Error::Database(error) => {
+            error.code().is_some_and(|code| ["08", "53", "57"].iter().any(|class| code.starts_with(class)))
+        }
+        _ => false,
     }
 }
 

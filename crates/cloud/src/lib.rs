@@ -7,7 +7,9 @@ mod cluster;
 mod config;
 mod directory;
 mod error;
+mod form;
 pub mod identity;
+mod metrics;
 mod rest;
 mod retry;
 mod sql;
@@ -21,7 +23,10 @@ pub use config::Config;
 pub use directory::{Directory, Network};
 pub use error::Error;
 
-use axum::{Router, routing::get};
+use axum::{
+    Router,
+    routing::{any, get},
+};
 use domain::{Clock, ClusterId};
 use futures::future::BoxFuture;
 use kube_store::Stores;
@@ -34,6 +39,8 @@ use worker::Key;
 
 /// Path below which the Container Engine API lies.
 pub const PREFIX: &str = "/20180222";
+/// Versions of other APIs of the cloud that the gateway passes here; none of them has a path yet.
+const OTHER_APIS: [&str; 2] = ["/20210415", "/20160918"];
 /// Largest body. Source: no request of the API comes near it.
 const MAX_BODY_BYTES: usize = 1 << 20;
 
@@ -116,8 +123,10 @@ pub fn router(cloud: Arc<Cloud>) -> Router {
         .merge(catalog::routes())
         .fallback(no_such_path)
         .method_not_allowed_fallback(no_such_method);
+    let empty = || Router::new().route("/", any(no_such_path)).fallback(no_such_path);
+    let apis = OTHER_APIS.iter().fold(Router::new().nest(PREFIX, public), |all, prefix| all.nest(prefix, empty()));
     Router::new()
-        .nest(PREFIX, public)
+        .merge(apis.layer(axum::middleware::from_fn(form::keep)))
         .route("/internal/v1/keys/{kid}", get(identity::api::get_key))
         .layer(axum::extract::DefaultBodyLimit::max(MAX_BODY_BYTES))
         .with_state(cloud)

@@ -24,6 +24,8 @@ const WORK_REQUEST: HeaderName = HeaderName::from_static("opc-work-request-id");
 const RETRY_TOKEN: HeaderName = HeaderName::from_static("opc-retry-token");
 /// Source: `opc-retry-token` has at most 64 characters in OCI; SDKs send 30 or so.
 const MAX_TOKEN: usize = 255;
+/// Ours have some 20 characters.
+const MAX_ETAG: usize = 255;
 
 /// Who calls, and the headers that change what a call does.
 #[derive(Debug, Clone)]
@@ -56,36 +58,82 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Response> {
-        caller(parts).map_err(|why| respond(&oci::Error::not_authenticated(why)))
+        let principal = principal(parts).map_err(|why| respond(&oci::Error::not_authenticated(why)))?;
+        let read = |name, limit| text(&parts.headers, name, limit).map_err(|refusal| respond(&refusal));
+        let if_match = read(&header::IF_MATCH, MAX_ETAG)?.map(|tag| tag.trim_matches('"').to_owned());
+        Ok(Self { principal, retry_token: read(&RETRY_TOKEN, MAX_TOKEN)?, if_match })
     }
 }
 
-fn caller(parts: &Parts) -> Result<Caller, &'static str> {
+fn principal(parts: &Parts) -> Result<Principal, &'static str> {
     let peer = parts.extensions.get::<Peer>().and_then(|peer| peer.common_name.as_deref());
     if peer != Some(GATEWAY) {
         return Err("requests are taken from the gateway only");
     }
-    let text = |name: &HeaderName| parts.headers.get(name).and_then(|value| value.to_str().ok());
     let header = parts.headers.get(PRINCIPAL_HEADER).and_then(|value| value.to_str().ok());
     let principal = Principal::from_header(header.ok_or("the request names no caller")?)
         .map_err(|_| "the request names no readable caller")?;
     if principal.cluster_id.is_some() {
         return Err("the token is good for one cluster only, not for the cloud API");
     }
-    let retry_token = text(&RETRY_TOKEN).filter(|t| !t.is_empty() && t.len() <= MAX_TOKEN).map(str::to_owned);
-    let if_match = text(&header::IF_MATCH).map(|tag| tag.trim_matches('"').to_owned());
-    Ok(Caller { principal, retry_token, if_match })
+    Ok(principal)
 }
 
-/// Reads a JSON body.
+/// A header's text. One that can't be kept must not be ignored: the request would then do what it asks not to do.
+fn text(headers: &HeaderMap, name: &HeaderName, limit: usize) -> Result<Option<String>, oci::Error> {
+    let Some(value) = headers.get(name).filter(|value| !value.is_empty()) else { return Ok(None) };
+    let text = value.to_str().ok().filter(|text| text.len() <= limit);
+    let refuse = || oci::Error::invalid_parameter(format!("{name} must have at most {limit} printable characters"));
+    text.map(|text| Some(text.to_owned())).ok_or_else(refuse)
+}
+
+/// Reads a JSON body: an object.
 pub(crate) fn body<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
     use serde_json::error::Category;
-    serde_json::from_slice(bytes).map_err(|error| match error.classify() {
-        Category::Data => invalid(without_position(&error.to_string())),
-        Category::Syntax | Category::Eof | Category::Io => {
-            oci::Error::cannot_parse(format!("the body is not valid JSON: {error}")).into()
+    let mut reader = serde_json::Deserializer::from_slice(bytes);
+    let broken = |error: serde_json::Error| oci::Error::cannot_parse(format!("the body is not valid JSON: {error}"));
+    let read: T = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+        let path = error.path().to_string();
+        let error = error.into_inner();
+        match error.classify() {
+            Category::Data if !bytes.trim_ascii_start().starts_with(b"{") => invalid("the body must be a JSON object"),
+            Category::Data => invalid(at(&path, without_position(&error.to_string()))),
+            Category::Syntax | Category::Eof | Category::Io => broken(error).into(),
         }
-    })
+    })?;
+    reader.end().map_err(broken)?;
+    refuse_nul(bytes)?;
+    Ok(read)
+}
+
+/// A message with the field that it is about, unless that is said already.
+fn at(path: &str, message: String) -> String {
+    let field = path.rsplit('.').next().unwrap_or_default();
+    if path == "." || message.contains(&format!("`{path}`")) {
+        return message;
+    }
+    match message.strip_prefix(&format!("unknown field `{field}`")) {
+        Some(rest) => format!("unknown field `{path}`{rest}"),
+        None => format!("{path}: {message}"),
+    }
+}
+
+/// Refuses NULs, which PostgreSQL can't keep. In JSON they are always escaped.
+fn refuse_nul(bytes: &[u8]) -> Result<(), Error> {
+    fn found(value: &Value) -> bool {
+        match value {
+            Value::String(text) => text.contains('\0'),
+            Value::Array(items) => items.iter().any(found),
+            Value::Object(members) => members.iter().any(|(name, member)| name.contains('\0') || found(member)),
+            Value::Null | Value::Bool(_) | Value::Number(_) => false,
+        }
+    }
+    // Parsing twice is for those few bodies alone that may have one.
+    let suspect = bytes.windows(6).any(|part| part == b"\\u0000");
+    if suspect && serde_json::from_slice(bytes).is_ok_and(|value: Value| found(&value)) {
+        return Err(invalid("the body has a NUL in one of its texts"));
+    }
+    Ok(())
 }
 
 fn without_position(message: &str) -> String {
@@ -336,5 +384,33 @@ mod tests {
             _ => "?",
         };
         assert_eq!((code("[1"), code("[\"a\"]")), ("CannotParseRequest", "InvalidParameter"));
+        assert_eq!(code("[1] x"), "CannotParseRequest");
+    }
+
+    #[track_caller]
+    fn refused(text: &str, expect: &str) {
+        use crate::cluster::wire::CreateClusterDetails;
+        let error = body::<CreateClusterDetails>(text.as_bytes()).unwrap_err();
+        let message = error.for_caller().message;
+        assert!(message.starts_with(expect), "{message}");
+    }
+
+    #[test]
+    fn wrong_fields_are_named() {
+        refused("{\"name\": 5}", "name: invalid type: integer `5`");
+        refused("{\"type\": \"BIG\"}", "type: unknown variant `BIG`");
+        refused("{\"nam\": 5}", "unknown field `nam`, expected");
+        let nested = "{\"options\": {\"kubernetesNetworkConfig\": {\"podCidr\": \"\"}}}";
+        refused(nested, "unknown field `options.kubernetesNetworkConfig.podCidr`, expected");
+        refused("{}", "missing field `name`");
+        refused("[]", "the body must be a JSON object");
+        refused("null", "the body must be a JSON object");
+    }
+
+    #[test]
+    fn a_nul_is_refused_and_its_name_is_not() {
+        let with = |name: &str| format!("{{\"name\": \"{name}\", \"compartmentId\": \"c\"}}");
+        refused(&with("a\\u0000"), "the body has a NUL");
+        assert!(body::<Value>(with("a\\\\u0000").as_bytes()).is_ok());
     }
 }

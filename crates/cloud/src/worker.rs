@@ -1,9 +1,13 @@
 //! What drives the reconcilers: a queue of clusters and pools, woken by requests, by Node events and by a period.
 
-use crate::{Cloud, Error, cluster, retry, virtual_node_pool, work_request};
+use crate::{
+    Cloud, Error, cluster,
+    metrics::{Metrics, Runs},
+    retry, virtual_node_pool, work_request,
+};
 use domain::{ClusterId, VirtualNodePoolId};
 use kube_store::Signal;
-use reconcile::{Next, Queue, Quiet, Reconcile};
+use reconcile::{Next, Queue, Reconcile};
 use std::{sync::Arc, time::Duration};
 use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
@@ -48,7 +52,7 @@ impl Reconcile<Key> for Work {
 /// Reconciles until `stop`.
 pub(crate) async fn run(cloud: Arc<Cloud>, queue: Queue<Key>, stop: CancellationToken) {
     let config = reconcile::Config { workers: 8, resync: None, ..reconcile::Config::default() };
-    let pool = reconcile::run(queue.clone(), config, Arc::new(Work(cloud.clone())), Arc::new(Quiet), stop.clone());
+    let pool = reconcile::run(queue.clone(), config, Arc::new(Work(cloud.clone())), Arc::new(Runs), stop.clone());
     let rest = async {
         tokio::join!(listen(&cloud, &queue), resync(&cloud, &queue), purge(&cloud));
     };
@@ -64,6 +68,7 @@ async fn resync(cloud: &Cloud, queue: &Queue<Key>) {
         };
         match found.await {
             Ok((clusters, pools)) => {
+                Metrics::registered().unsettled(clusters.len() + pools.len());
                 queue.add_all(clusters.into_iter().map(Key::Cluster));
                 queue.add_all(pools.into_iter().map(|(cluster, pool)| Key::Pool(cluster, pool)));
             }

@@ -144,7 +144,13 @@ pub(crate) fn log_tail(layout: &Layout, name: &str) -> String {
         BufReader::new(file).lines().collect()
     };
     let lines = read().unwrap_or_default();
-    lines[lines.len().saturating_sub(LINES)..].iter().map(|l| format!("    {l}\n")).collect()
+    let lines = &lines[lines.len().saturating_sub(LINES)..];
+    let mut text: String = lines.iter().map(|l| format!("    {l}\n")).collect();
+    // Postgres, Go and Rust write the same words, which are the system's.
+    if lines.last().is_some_and(|line| line.to_ascii_lowercase().contains("address already in use")) {
+        text += "  another program has this address: `ss -ltnp` shows which; stop it and try again\n";
+    }
+    text
 }
 
 #[cfg(test)]
@@ -186,6 +192,18 @@ mod tests {
         assert!(wait(Duration::from_secs(5), || log_tail(&layout, "shell").contains("hello")));
         stop(&layout, "shell", Signal::SIGTERM, Duration::from_secs(5));
         assert_eq!(pid(&layout, "shell"), None);
+        std::fs::remove_dir_all(&layout.state).unwrap();
+    }
+
+    #[test]
+    fn a_taken_port_is_explained() {
+        let (layout, _) = sandbox("port");
+        let log = |text: &str| {
+            std::fs::write(layout.log("shell"), text).unwrap();
+            log_tail(&layout, "shell")
+        };
+        assert!(log("can't listen on 127.0.0.1:1: Address already in use (os error 98)\n").contains("ss -ltnp"));
+        assert!(!log("address already in use\nlistening\n").contains("ss -ltnp"), "that was an earlier try");
         std::fs::remove_dir_all(&layout.state).unwrap();
     }
 

@@ -24,6 +24,9 @@ use upstream::Upstream;
 /// Time that tunnels get to end after `stop`.
 const DRAIN: Duration = Duration::from_secs(2);
 
+/// How often control is looked for.
+const PROBE: Duration = Duration::from_secs(2);
+
 /// What every request needs.
 #[derive(Debug)]
 pub(crate) struct Gateway {
@@ -75,9 +78,38 @@ pub async fn serve(
         .layer(axum::middleware::from_fn(runtime::request::identify))
         .with_state(Arc::clone(&gateway));
     let health = Health::new();
-    let operations = runtime::ops::serve(ops, health, runtime::metrics::registry(), stop.clone());
-    let (served, watched) = tokio::join!(runtime::serve::serve(public, Some(tls), app, stop), operations);
+    health.set_ready("control", false);
+    register_gauges(&gateway);
+    let operations = runtime::ops::serve(ops, health.clone(), runtime::metrics::registry(), stop.clone());
+    let probe = stop.clone().run_until_cancelled_owned(probe(Arc::clone(&gateway.control), health));
+    let (served, watched, _) = tokio::join!(runtime::serve::serve(public, Some(tls), app, stop), operations, probe);
     gateway.tunnels.close();
     let _ = tokio::time::timeout(DRAIN, gateway.tunnels.wait()).await;
     served.and(watched)
+}
+
+/// Says whether control can be reached: without it nobody can be authenticated. Billing being away costs one report, so
+/// it does not make the gateway unready.
+async fn probe(control: Arc<Upstream>, health: Health) {
+    loop {
+        health.set_ready("control", control.is_reachable().await);
+        tokio::time::sleep(PROBE).await;
+    }
+}
+
+/// What is open at the time of a scrape.
+fn register_gauges(gateway: &Arc<Gateway>) {
+    let registry = runtime::metrics::registry();
+    let read = |value: fn(&Gateway) -> usize| {
+        let gateway = Arc::downgrade(gateway);
+        move || gateway.upgrade().map(|gateway| value(&gateway) as f64)
+    };
+    let help = "Upgraded connections that are open";
+    registry.gauge("gateway_tunnels", help, read(|gateway| gateway.tunnels.len()));
+    let help = "Connections to control that are open";
+    registry.gauge("gateway_control_connections", help, read(|gateway| gateway.control.load().0));
+    let help = "Requests to control that are not answered to their end, watches among them";
+    registry.gauge("gateway_control_requests_open", help, read(|gateway| gateway.control.load().1));
+    let help = "Connections to billing that are open";
+    registry.gauge("gateway_billing_connections", help, read(|gateway| gateway.billing.load().0));
 }

@@ -1,5 +1,6 @@
 //! What the gateway counts. Nothing by cluster or tenant: those have no bound.
 
+use crate::refusal::Refusal;
 use http::{Method, StatusCode};
 use prometheus_client::{
     encoding::EncodeLabelSet,
@@ -19,11 +20,17 @@ struct Api {
     api: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Reason {
+    reason: String,
+}
+
 /// The gateway's metrics.
 #[derive(Debug, Clone)]
 pub(crate) struct Metrics {
     requests: Family<Labels, Counter>,
     seconds: Family<Api, Histogram>,
+    refusals: Family<Reason, Counter>,
 }
 
 /// Upper bounds of the histogram's buckets, in seconds.
@@ -37,13 +44,20 @@ impl Metrics {
     /// Metrics that are in the process's registry.
     pub(crate) fn registered() -> Self {
         let seconds = Family::new_with_constructor(histogram as fn() -> Histogram);
-        let metrics = Self { requests: Family::default(), seconds };
+        let metrics = Self { requests: Family::default(), seconds, refusals: Family::default() };
         let mut registry = runtime::metrics::registry().lock();
         let help = "Requests answered";
         registry.register("gateway_requests", help, metrics.requests.clone());
         let help = "Seconds until an answer began";
         registry.register("gateway_answer_seconds", help, metrics.seconds.clone());
+        let help = "Requests that did not get through, by why";
+        registry.register("gateway_refusals", help, metrics.refusals.clone());
         metrics
+    }
+
+    /// Counts one request that did not get through.
+    pub(crate) fn refused(&self, refusal: Refusal) {
+        self.refusals.get_or_create(&Reason { reason: refusal.to_string() }).inc();
     }
 
     /// Counts one answered request.

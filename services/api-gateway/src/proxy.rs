@@ -39,6 +39,9 @@ const HOP: [&str; 10] = [
 /// Headers with this prefix are ours: from outside they are not believed.
 const OWN_PREFIX: &str = "x-hako-";
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+/// What of a body that is too large is read away before the answer, in bytes and in time.
+const DRAIN_BYTES: usize = 32 << 20;
+const DRAIN: Duration = Duration::from_secs(5);
 /// A request that takes longer is logged whatever it is, unless it is meant to.
 const SLOW: Duration = Duration::from_secs(1);
 
@@ -58,7 +61,10 @@ pub(crate) async fn serve(State(gateway): State<Arc<Gateway>>, request: Request)
     let mut user = String::new();
     let (response, refusal) = match pass(&gateway, &route, request, &mut user).await {
         Ok(response) => (response, None),
-        Err(refusal) => (refusal.answer(route.speaks_kube()), Some(refusal)),
+        Err(refusal) => {
+            gateway.metrics.refused(refusal);
+            (refusal.answer(route.speaks_kube()), Some(refusal))
+        }
     };
     let took = started.elapsed();
     gateway.metrics.answered(route.name(), &method, response.status(), took);
@@ -103,7 +109,10 @@ async fn pass(
     if *route == Route::NoCluster {
         return Err(Refusal::NoCluster);
     }
-    check_length(request.headers(), gateway.limits.body_bytes)?;
+    if let Err(refusal) = check_length(request.headers(), gateway.limits.body_bytes) {
+        drain(request.into_body()).await;
+        return Err(refusal);
+    }
     prepare(&mut request, &passage, route);
     let answer = Duration::from_secs(gateway.limits.answer_seconds);
     if tunnel::is_asked_for(&request) {
@@ -145,6 +154,15 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 fn check_length(headers: &HeaderMap, limit: u64) -> Result<(), Refusal> {
     let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if length.is_some_and(|length| length > limit) { Err(Refusal::TooLarge) } else { Ok(()) }
+}
+
+/// Reads away what a caller goes on sending, within bounds. Many clients read the answer only once they have sent all of
+/// their body, and report a broken connection if they can't.
+async fn drain(body: Body) {
+    use http_body_util::BodyExt;
+    let mut body = http_body_util::Limited::new(body, DRAIN_BYTES);
+    let read = async { while let Some(Ok(_)) = body.frame().await {} };
+    let _ = tokio::time::timeout(DRAIN, read).await;
 }
 
 /// Makes the request what the service behind should see.

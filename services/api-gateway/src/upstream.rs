@@ -119,6 +119,18 @@ impl Upstream {
         Err(self.unreachable("its connections break at once"))
     }
 
+    /// True if there is a connection, or one could be opened just now.
+    pub(crate) async fn is_reachable(&self) -> bool {
+        self.connection().await.is_ok()
+    }
+
+    /// Open connections, and requests that wait or stream on them.
+    pub(crate) fn load(&self) -> (usize, usize) {
+        let connections = self.connections.lock();
+        let open = connections.iter().filter(|connection| !connection.sender.is_closed());
+        open.fold((0, 0), |(count, sum), connection| (count + 1, sum + connection.open.load(Ordering::Relaxed)))
+    }
+
     /// Gives the request the service's authority.
     fn address(&self, request: &mut Request<Body>) -> Result<(), UpstreamError> {
         let path = request.uri().path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/"));

@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use postgres::PgPool;
 use proto::billing::{Closure, Interval};
 
+use crate::metrics::Metrics;
 use store::{ResourceRow, StoreError};
 
 /// Hosts' pods whose row is remembered; one more starts over. A fleet of 1,000 hosts with 100 pods each fits.
@@ -107,6 +108,8 @@ impl Ledger {
         }
         let ids = self.resource_ids(intervals).await?;
         let recorded = store::insert_intervals(&self.pool, &ids, intervals).await?;
+        let newest_ms = intervals.iter().map(|interval| interval.to_ms).max().unwrap_or_default();
+        Metrics::registered().recorded(intervals.len() as u64, recorded, newest_ms);
         if recorded < intervals.len() as u64 {
             self.report_conflicts(&ids, intervals).await;
         }
@@ -153,6 +156,7 @@ impl Ledger {
         match store::count_conflicts(&self.pool, ids, intervals).await {
             Ok(0) => {}
             Ok(count) => {
+                Metrics::registered().conflicted(count.unsigned_abs());
                 let source = intervals.first().map_or("", |interval| interval.source.as_str());
                 tracing::error!(
                     source,

@@ -3,6 +3,7 @@
 
 pub mod config;
 pub mod ledger;
+mod metrics;
 pub mod rates;
 pub mod rating;
 pub mod usage;
@@ -20,6 +21,9 @@ use runtime::Health;
 
 /// Largest request that a host may send: some 40,000 intervals.
 const MESSAGE_LIMIT: usize = 16 << 20;
+
+/// How often Postgres is asked whether it answers, and how long it may take.
+const PROBE: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// The sockets of the service, bound.
 #[derive(Debug)]
@@ -70,6 +74,8 @@ pub async fn serve(config: Config, listeners: Listeners, stop: CancellationToken
     let ledger = Ledger::new(pool.clone());
     let tasks = TaskTracker::new();
     let health = Health::new();
+    health.set_ready("database", false);
+    metrics::watch_pool(&pool);
     tasks.spawn(watch_database(pool.clone(), health.clone(), stop.clone()));
     let ops = runtime::ops::serve(listeners.ops, health, runtime::metrics::registry(), stop.clone());
     let app = usage::api::router(pool).layer(axum::middleware::from_fn(runtime::request::identify));
@@ -90,11 +96,14 @@ pub async fn serve(config: Config, listeners: Listeners, stop: CancellationToken
 
 /// Ready while Postgres answers.
 async fn watch_database(pool: postgres::PgPool, health: Health, stop: CancellationToken) {
-    let mut ticks = tokio::time::interval(std::time::Duration::from_secs(5));
+    let mut ticks = tokio::time::interval(PROBE);
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
-            _ = ticks.tick() => health.set_ready("database", usage::store::ping(&pool).await),
+            _ = ticks.tick() => {
+                let answer = tokio::time::timeout(PROBE, usage::store::ping(&pool)).await;
+                health.set_ready("database", answer.unwrap_or(false));
+            }
         }
     }
 }

@@ -11,6 +11,7 @@ use crate::{
     work_request::{self, Status},
 };
 use domain::{VirtualNodeId, VirtualNodePoolId};
+use futures::{StreamExt, TryStreamExt, stream};
 use kube_api::{
     Actor,
     ops::{self, DeleteOptions, Patch},
@@ -20,12 +21,17 @@ use kube_store::{Cluster, Key, Object, StoreError};
 use problem::kube::Status as Refusal;
 use reconcile::Next;
 use serde_json::{Value, json};
+use sqlx::PgConnection;
 use std::{sync::Arc, time::Duration};
 
 /// Pause after a run that did something: the next one sees what came of it.
 const AGAIN: Duration = Duration::from_millis(20);
 /// Pause while pods leave; Node events come by themselves.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// Nodes added in one run: the others follow in the next ones, and a caller's change is seen in between.
+const ADDITIONS: usize = 200;
+/// Nodes worked on at a time; each may need a database connection.
+const TOGETHER: usize = 8;
 /// Evictions begun in one run: a full node's pods do not all stop in the same moment.
 const EVICTIONS: usize = 100;
 
@@ -46,11 +52,11 @@ pub(crate) async fn run(cloud: &Cloud, id: &VirtualNodePoolId) -> Result<Next, E
     let actions = diff(&observed, now);
     let actor = Actor::system("system:cloud-controller-manager");
     let run = Run { cloud, pool: &pool, rows: &rows, cluster, actor, now };
-    for action in &actions {
-        if !run.act(action).await? {
-            // A caller changed the pool meanwhile: look at it anew.
-            return Ok(Next::After(AGAIN));
-        }
+    let (last, first): (Vec<&Action>, Vec<&Action>) = actions.iter().partition(|action| action.is_about_the_pool());
+    run.act_on_nodes(first).await?;
+    if !run.conclude(&last).await? {
+        // A caller changed the pool meanwhile: look at it anew.
+        return Ok(Next::After(AGAIN));
     }
     let moved = actions.iter().any(|action| !matches!(action, Action::Evict(_) | Action::Mark(..)));
     Ok(match pool.state {
@@ -135,10 +141,58 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// Does one step; false if the pool is not what it was when it was read.
-    async fn act(&self, action: &Action) -> Result<bool, Error> {
+    /// Does the steps of all nodes: several nodes at a time, each one's steps in order.
+    async fn act_on_nodes(&self, actions: Vec<&Action>) -> Result<(), Error> {
+        let (adds, others): (Vec<&Action>, Vec<&Action>) =
+            actions.into_iter().partition(|action| matches!(action, Action::Add(..)));
+        let places = adds.into_iter().filter_map(|action| match action {
+            Action::Add(availability, fault) => Some((availability.as_str(), fault.as_str())),
+            _ => None,
+        });
+        self.add(places.take(ADDITIONS).collect()).await?;
+        let of_one_node = others.chunk_by(|one, other| one.node() == other.node());
+        let work: Vec<_> = of_one_node.map(|steps| self.act_in_order(steps)).collect();
+        stream::iter(work).buffer_unordered(TOGETHER).try_collect::<()>().await?;
+        let becomes_active = |action: &&Action| matches!(action, Action::Mark(_, LifecycleState::Active, ..));
+        match others.iter().filter(|action| becomes_active(action)).count() {
+            0 => Ok(()),
+            more => self.progress(more).await,
+        }
+    }
+
+    async fn act_in_order(&self, steps: &[&Action]) -> Result<(), Error> {
+        for step in steps {
+            self.act(step).await?;
+        }
+        Ok(())
+    }
+
+    /// Says how the pool is and ends its work, in one transaction: who waited for the end sees the state that it led to.
+    /// False if the pool is not what it was when it was read; then nothing is said.
+    async fn conclude(&self, actions: &[&Action]) -> Result<bool, Error> {
+        if actions.is_empty() {
+            return Ok(true);
+        }
+        let mut txn = self.cloud.db.begin().await?;
+        for action in actions {
+            match action {
+                Action::MarkPool(state, details) => {
+                    if !store::settle(&mut txn, self.pool, *state, details.as_deref(), self.now).await? {
+                        return Ok(false);
+                    }
+                }
+                Action::Finish(outcome) => self.finish(&mut txn, outcome).await?,
+                _ => {}
+            }
+        }
+        txn.commit().await?;
+        Ok(true)
+    }
+
+    /// Does one step of one node.
+    async fn act(&self, action: &Action) -> Result<(), Error> {
         match action {
-            Action::Add(availability, fault) => self.add(availability, fault).await?,
+            Action::Add(availability, fault) => self.add(vec![(availability.as_str(), fault.as_str())]).await?,
             Action::Register(id) => self.register(id).await?,
             Action::Retemplate(id) => self.patch_node(id, |current| node::retemplate(self.pool, current)).await?,
             Action::Retire(id) => self.mark(id, LifecycleState::Deleting, None, None).await?,
@@ -151,25 +205,40 @@ impl Run<'_> {
             Action::Mark(id, state, details, address) => {
                 self.mark(id, *state, details.as_deref(), address.as_deref()).await?;
             }
-            Action::MarkPool(state, details) => {
-                let mut connection = self.cloud.db.acquire().await?;
-                let (state, details) = (*state, details.as_deref());
-                return Ok(store::settle(&mut connection, self.pool, state, details, self.now).await?);
-            }
-            Action::Finish(outcome) => self.finish(outcome).await?,
+            Action::MarkPool(..) | Action::Finish(_) => unreachable!("the pool's own steps are not among its nodes'"),
         }
-        Ok(true)
+        Ok(())
     }
 
     fn row(&self, id: &VirtualNodeId) -> Option<(&VirtualNode, &Cluster)> {
         Some((self.rows.iter().find(|row| row.id == *id)?, self.cluster.as_deref()?))
     }
 
-    async fn add(&self, availability: &str, fault: &str) -> Result<(), Error> {
+    /// Makes nodes in these availability and fault domains: their rows in one transaction, their Nodes in as few as the
+    /// cluster's writer can.
+    async fn add(&self, places: Vec<(&str, &str)>) -> Result<(), Error> {
+        if places.is_empty() {
+            return Ok(());
+        }
+        let rows: Vec<VirtualNode> =
+            places.into_iter().map(|(availability, fault)| self.new_row(availability, fault)).collect();
+        store::insert_nodes(&mut *self.cloud.db.acquire().await?, &rows).await?;
+        let work: Vec<_> = rows.iter().map(|row| self.register_row(row)).collect();
+        stream::iter(work).buffer_unordered(ADDITIONS).try_collect::<()>().await?;
+        let names: Vec<&str> = rows.iter().map(|row| row.node_name.as_str()).collect();
+        self.log(&match names.as_slice() {
+            [one] => format!("registered virtual node {one}"),
+            few if few.len() <= 10 => format!("registered virtual nodes {}", few.join(", ")),
+            many => format!("registered {} virtual nodes", many.len()),
+        })
+        .await
+    }
+
+    fn new_row(&self, availability: &str, fault: &str) -> VirtualNode {
         let placements = &self.pool.spec.placement_configurations;
         let placement = placements.iter().find(|p| p.availability_domain.as_deref() == Some(availability));
         let id = VirtualNodeId::generate();
-        let row = VirtualNode {
+        VirtualNode {
             node_name: node::name(&self.pool.display_name, &id),
             id,
             pool_id: self.pool.id.clone(),
@@ -182,17 +251,13 @@ impl Run<'_> {
             private_ip: None,
             created_ms: self.now,
             state_ms: self.now,
-        };
-        // The Node follows at once: a pool's nodes are registered in as many commits, not in as many runs.
-        store::insert_node(&mut *self.cloud.db.acquire().await?, &row).await?;
-        self.register_row(&row).await
+        }
     }
 
     async fn register(&self, id: &VirtualNodeId) -> Result<(), Error> {
-        match self.row(id) {
-            Some((row, _)) => self.register_row(row).await,
-            None => Ok(()),
-        }
+        let Some((row, _)) = self.row(id) else { return Ok(()) };
+        self.register_row(row).await?;
+        self.log(&format!("registered virtual node {}", row.node_name)).await
     }
 
     async fn register_row(&self, row: &VirtualNode) -> Result<(), Error> {
@@ -200,7 +265,7 @@ impl Run<'_> {
         let object = node::object(self.pool, row, &self.cloud.config.region);
         match ops::create(cluster, kind("", "v1", "nodes"), "", object, &self.actor).await {
             Err(refusal) if refusal.reason() != "AlreadyExists" => Err(refusal.into()),
-            Ok(_) | Err(_) => self.log(&format!("registered virtual node {}", row.node_name)).await,
+            Ok(_) | Err(_) => Ok(()),
         }
     }
 
@@ -253,26 +318,33 @@ impl Run<'_> {
         Ok(store::settle_node(&mut connection, id, state, details, address, self.now).await?)
     }
 
-    async fn finish(&self, outcome: &Result<(), String>) -> Result<(), Error> {
+    async fn finish(&self, txn: &mut PgConnection, outcome: &Result<(), String>) -> Result<(), Error> {
         let Some(work) = &self.pool.work_request_id else { return Ok(()) };
         let (status, message) = match outcome {
             Ok(()) if self.pool.state == LifecycleState::Deleting => (Status::Succeeded, "virtual node pool deleted"),
             Ok(()) => (Status::Succeeded, "all virtual nodes are ready"),
             Err(why) => (Status::Failed, why.as_str()),
         };
-        let mut txn = self.cloud.db.begin().await?;
-        store::close_work(&mut txn, self.pool, work).await?;
-        work_request::store::finish(&mut txn, work, status, message, self.now).await?;
-        txn.commit().await?;
-        Ok(())
+        store::close_work(&mut *txn, self.pool, work).await?;
+        Ok(work_request::store::finish(txn, work, status, message, self.now).await?)
+    }
+
+    /// Notes how far the work is, now that `more` nodes are ready.
+    async fn progress(&self, more: usize) -> Result<(), Error> {
+        let Some(work) = &self.pool.work_request_id else { return Ok(()) };
+        let mut connection = self.cloud.db.acquire().await?;
+        Ok(work_request::store::progress(&mut connection, work, self.percent(more)).await?)
     }
 
     async fn log(&self, message: &str) -> Result<(), Error> {
         let Some(work) = &self.pool.work_request_id else { return Ok(()) };
-        let ready = self.rows.iter().filter(|row| row.state == LifecycleState::Active).count();
-        let percent = ready as f32 / self.pool.size.max(1) as f32 * 100.0;
         let mut connection = self.cloud.db.acquire().await?;
-        Ok(work_request::store::log(&mut connection, work, message, percent.clamp(5.0, 95.0), self.now).await?)
+        Ok(work_request::store::log(&mut connection, work, message, self.percent(0), self.now).await?)
+    }
+
+    fn percent(&self, more: usize) -> f32 {
+        let ready = more + self.rows.iter().filter(|row| row.state == LifecycleState::Active).count();
+        (ready as f32 / self.pool.size.max(1) as f32 * 100.0).clamp(5.0, 95.0)
     }
 }
 

@@ -74,6 +74,27 @@ pub(crate) enum Action {
     Finish(Result<(), String>),
 }
 
+impl Action {
+    /// The node that it is about, if that has been made.
+    pub(crate) fn node(&self) -> Option<&VirtualNodeId> {
+        match self {
+            Self::Register(id)
+            | Self::Retemplate(id)
+            | Self::Retire(id)
+            | Self::Cordon(id)
+            | Self::Evict(id)
+            | Self::Remove(id)
+            | Self::Mark(id, ..) => Some(id),
+            Self::Add(..) | Self::MarkPool(..) | Self::Finish(_) => None,
+        }
+    }
+
+    /// True for what comes last, when all nodes have been seen to.
+    pub(crate) fn is_about_the_pool(&self) -> bool {
+        matches!(self, Self::MarkPool(..) | Self::Finish(_))
+    }
+}
+
 /// The steps to take now. A pool that is as it was asked for yields nothing.
 pub(crate) fn diff(observed: &Observed, now_ms: i64) -> Vec<Action> {
     if observed.state == LifecycleState::Deleted {

@@ -279,22 +279,26 @@ pub(crate) async fn count_nodes(db: &PgPool, cluster: &ClusterId) -> Result<u64,
     Ok(u64::try_from(count).unwrap_or(0))
 }
 
-/// Stores a new node.
-pub(super) async fn insert_node(db: &mut PgConnection, node: &VirtualNode) -> Result<(), sqlx::Error> {
+/// Stores new nodes.
+pub(super) async fn insert_nodes(db: &mut PgConnection, nodes: &[VirtualNode]) -> Result<(), sqlx::Error> {
+    let texts = |pick: fn(&VirtualNode) -> &str| nodes.iter().map(|node| pick(node).to_owned()).collect::<Vec<_>>();
     sqlx::query(
         "insert into virtual_nodes (id, pool_id, cluster_id, node_name, availability_domain, fault_domain, subnet_id,
-            lifecycle_state, created_ms, state_ms)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9)",
+                                    lifecycle_state, created_ms, state_ms)
+         select id, pool_id, cluster_id, node_name, availability_domain, fault_domain, subnet_id, state, at_ms, at_ms
+           from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
+                       $9::bigint[])
+             as new (id, pool_id, cluster_id, node_name, availability_domain, fault_domain, subnet_id, state, at_ms)",
     )
-    .bind(node.id.as_str())
-    .bind(node.pool_id.as_str())
-    .bind(node.cluster_id.as_str())
-    .bind(&node.node_name)
-    .bind(&node.availability_domain)
-    .bind(&node.fault_domain)
-    .bind(&node.subnet_id)
-    .bind(node.state.as_str())
-    .bind(node.created_ms)
+    .bind(texts(|node| node.id.as_str()))
+    .bind(texts(|node| node.pool_id.as_str()))
+    .bind(texts(|node| node.cluster_id.as_str()))
+    .bind(texts(|node| &node.node_name))
+    .bind(texts(|node| &node.availability_domain))
+    .bind(texts(|node| &node.fault_domain))
+    .bind(texts(|node| &node.subnet_id))
+    .bind(texts(|node| node.state.as_str()))
+    .bind(nodes.iter().map(|node| node.created_ms).collect::<Vec<_>>())
     .execute(db)
     .await?;
     Ok(())

@@ -80,6 +80,14 @@ pub(crate) async fn log(
     Ok(())
 }
 
+/// Notes how far the work is in per cent; it never goes back.
+pub(crate) async fn progress(db: &mut PgConnection, id: &str, percent: f32) -> Result<(), sqlx::Error> {
+    let statement = "update work_requests set percent_complete = greatest(percent_complete, $2)
+                      where id = $1 and finished_ms is null";
+    sqlx::query(statement).bind(id).bind(percent).execute(db).await?;
+    Ok(())
+}
+
 /// Ends a work request, unless it has ended; the reason goes to its errors if it did not succeed.
 pub(crate) async fn finish(
     db: &mut PgConnection,

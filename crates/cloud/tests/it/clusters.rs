@@ -106,6 +106,29 @@ async fn bad_input_is_refused_and_has_no_effect() {
         assert_eq!(tenant.call("POST", "/clusters", &[], &body).await.code(), code, "{body}");
     }
     assert_eq!(tenant.get(&format!("/clusters?compartmentId={id}")).await.body, json!([]));
+    for (path, code) in [
+        ("/clusters/%00".to_owned(), "400 InvalidParameter"),
+        (format!("/clusters?compartmentId={id}&name=%00"), "400 InvalidParameter"),
+        (format!("/workRequests?compartmentId={id}&resourceId=a%00"), "400 InvalidParameter"),
+        ("/clusters/%ff".to_owned(), "400 CannotParseRequest"),
+        ("/clusters/%2500".to_owned(), "404 NotAuthorizedOrNotFound"),
+        ("".to_owned(), "404 NotFound"),
+        ("/".to_owned(), "404 NotFound"),
+    ] {
+        assert_eq!(tenant.get(&path).await.code(), code, "{path}");
+    }
+    for tags in ["{\"a\": \"\\u0000\"}", "{\"\\u0000\": \"a\"}"] {
+        let body = format!("{{\"name\": \"x\", \"compartmentId\": \"{id}\", \"freeformTags\": {tags}}}");
+        assert_eq!(tenant.call("POST", "/clusters", &[], &body).await.code(), "400 InvalidParameter", "{tags}");
+    }
+    let large = format!("{{\"name\": \"{}\"}}", "x".repeat(1 << 20));
+    assert_eq!(tenant.call("POST", "/clusters", &[], &large).await.code(), "413 PayloadTooLarge");
+    let plain = json!({"name": "x", "compartmentId": id}).to_string();
+    for headers in [("opc-retry-token", "x".repeat(256)), ("if-match", "x".repeat(256))] {
+        let answer = tenant.call("POST", "/clusters", &[(headers.0, &headers.1)], &plain).await;
+        assert_eq!(answer.code(), "400 InvalidParameter", "{}", headers.0);
+    }
+    assert_eq!(tenant.get(&format!("/clusters?compartmentId={id}")).await.body, json!([]));
     assert_eq!(tenant.get("/nothing").await.code(), "404 NotFound");
     assert_eq!(tenant.call("PATCH", "/clusters", &[], "").await.code(), "405 MethodNotAllowed");
     assert_eq!(tenant.get("/clusters/x").await.code(), "404 NotAuthorizedOrNotFound");
@@ -163,4 +186,30 @@ async fn a_kubeconfig_leads_to_the_gateway() {
     );
     let options = tenant.get("/clusterOptions/all").await.body;
     assert_eq!(options["kubernetesVersions"][0], "v1.36.0");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn apis_that_are_not_there_say_so_in_the_clouds_form() {
+    let world = World::start("otherapis").await;
+    let tenant = world.tenant("acme").await;
+    for path in ["/20210415", "/20210415/", "/20210415/containerInstances", "/20160918/instances"] {
+        let request = axum::http::Request::get(path).header("x-hako-principal", tenant.principal.to_header());
+        let answer = world.send("api-gateway", request.body(axum::body::Body::empty()).unwrap()).await;
+        assert_eq!(answer.code(), "404 NotFound", "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_and_reconciliations_are_counted_without_names() {
+    let world = World::start("counted").await;
+    let tenant = world.tenant("acme").await;
+    let id = tenant.cluster("demo", "BASIC_CLUSTER").await;
+    tenant.get(&format!("/clusters/{id}")).await;
+    let deleted = tenant.call("DELETE", &format!("/clusters/{id}"), &[], "").await;
+    tenant.ended(&deleted.header("opc-work-request-id")).await;
+    let text = runtime::metrics::registry().encode();
+    let line = "cloud_api_requests_total{route=\"/20180222/clusters/{id}\",method=\"GET\",code=\"200\"}";
+    assert!(text.contains(line), "{text}");
+    assert!(text.contains("cloud_reconcile_runs_total{kind=\"cluster\",outcome=\"done\"}"), "{text}");
+    assert!(!text.contains("ocid1."), "{text}");
 }

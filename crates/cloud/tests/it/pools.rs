@@ -137,3 +137,22 @@ async fn virtual_nodes_need_an_enhanced_cluster_and_end_with_it() {
     let body = json!({"compartmentId": tenant.id, "clusterId": small, "displayName": "pool", "size": 2000});
     assert_eq!(tenant.post("/virtualNodePools", &body).await.code(), "400 LimitExceeded");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_nodes_are_made_together_and_logged_together() {
+    let world = World::start("many").await;
+    let tenant = world.tenant("acme").await;
+    let id = tenant.cluster("demo", "ENHANCED_CLUSTER").await;
+    let cluster = store(&world, &id).await;
+    let (_, work) = make(&tenant, &id, json!({"size": 450})).await;
+    nodes(&cluster, 450).await;
+    let logs = tenant.get(&format!("/workRequests/{work}/logs")).await.body;
+    assert!(logs.as_array().unwrap().len() <= 4, "{logs}");
+    let faults: std::collections::BTreeMap<String, usize> =
+        cluster.list("nodes", None).1.iter().fold(Default::default(), |mut faults, node| {
+            let value = node.value();
+            *faults.entry(value["metadata"]["labels"]["hako.dev/fault-domain"].to_string()).or_default() += 1;
+            faults
+        });
+    assert_eq!(faults.values().copied().collect::<Vec<_>>(), [150, 150, 150]);
+}

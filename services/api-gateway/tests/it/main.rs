@@ -149,3 +149,36 @@ async fn limits_hold_and_a_dead_backend_is_said_to_be_dead() {
         (503, json!("ServiceUnavailable"))
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_is_too_large_is_answered_even_to_who_sends_all_of_it_first() {
+    let world = World::start().await;
+    let key = Key::generate();
+    world.register(&key);
+    let mut stream = world.raw().await;
+    let (token, length) = (key.token(json!({})), 5 << 20);
+    let head = format!(
+        "POST /20180222/clusters HTTP/1.1\r\nHost: gw\r\nAuthorization: Bearer {token}\r\nContent-Length: {length}\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream.write_all(&vec![b'x'; length]).await.unwrap();
+    let mut start = [0; 12];
+    stream.read_exact(&mut start).await.unwrap();
+    assert_eq!(&start, b"HTTP/1.1 413");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_gateway_is_ready_while_control_is_there_and_counts_what_it_refuses() {
+    let world = World::start().await;
+    assert_eq!(world.ready(true).await, "ok\n");
+    assert_eq!(world.get("/20180222/clusters", "abc").send().await.unwrap().status(), 401);
+    let (status, text) = world.operations("/metrics").await;
+    assert_eq!(status, 200);
+    for line in ["gateway_refusals_total{reason=\"no valid credential\"}", "gateway_requests_total{api=\"cloud\""] {
+        assert!(text.contains(line), "{line}: {text}");
+    }
+    assert!(text.contains("gateway_control_connections 1"), "{text}");
+    world.stop_backends().await;
+    assert_eq!(world.ready(false).await, "not ready: control\n");
+    assert_eq!(world.operations("/livez").await.0, 200);
+}

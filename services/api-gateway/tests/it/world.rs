@@ -110,6 +110,7 @@ struct Backend {
 
 pub struct World {
     address: SocketAddr,
+    ops: SocketAddr,
     http: reqwest::Client,
     ca: PathBuf,
     keys: Arc<DashMap<String, Value>>,
@@ -167,11 +168,11 @@ impl World {
         let config: api_gateway::Config = runtime::config::load(&directory.join("config.toml")).unwrap();
         let public = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let ops = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = public.local_addr().unwrap();
+        let (address, ops_address) = (public.local_addr().unwrap(), ops.local_addr().unwrap());
         tokio::spawn(api_gateway::serve(config, public, ops, stop.clone()));
         let ca = reqwest::Certificate::from_pem(&std::fs::read(&identity.ca).unwrap()).unwrap();
         let http = reqwest::Client::builder().tls_certs_only([ca]).build().unwrap();
-        Self { address, http, ca: identity.ca, keys, go_on, stop, stop_backends, directory }
+        Self { address, ops: ops_address, http, ca: identity.ca, keys, go_on, stop, stop_backends, directory }
     }
 
     /// Makes control know a key.
@@ -203,6 +204,24 @@ impl World {
             .with_no_client_auth();
         let stream = TcpStream::connect(self.address).await.unwrap();
         TlsConnector::from(Arc::new(config)).connect("localhost".try_into().unwrap(), stream).await.unwrap()
+    }
+
+    /// Status and text of a path of the operations listener.
+    pub async fn operations(&self, path: &str) -> (u16, String) {
+        let answer = reqwest::get(format!("http://{}{path}", self.ops)).await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    }
+
+    /// Waits until the gateway is ready, or is not.
+    pub async fn ready(&self, ready: bool) -> String {
+        for _ in 0..400 {
+            let (status, text) = self.operations("/readyz").await;
+            if (status == 200) == ready {
+                return text;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(25)).await;
+        }
+        panic!("the gateway does not become ready={ready}");
     }
 
     /// Ends the services behind.

@@ -3,8 +3,11 @@
 //! Query: `clusterId`, `namespace`, `from`, `to` (RFC 3339), `limit` (1 to 1000, default 100), `page` (from the header
 //! `opc-next-page`). Answer: `{"items": [...]}`; all amounts are decimal strings, never floats.
 
+use std::time::Instant;
+
 use axum::extract::{Request, State};
 use axum::http::header::CONTENT_TYPE;
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -20,6 +23,7 @@ use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
 use super::{Page, PodUsage, Position, Query, list_pods, visible_cluster};
+use crate::metrics::Metrics;
 use crate::rating::{self, Line, RULE, Window};
 
 /// Pods in a page.
@@ -56,13 +60,25 @@ impl From<Error> for Failure {
 }
 
 async fn pods(State(pool): State<PgPool>, request: Request) -> Result<Response, Failure> {
+    let started = Instant::now();
+    let answer = report(&pool, request.into_parts().0).await;
+    let outcome = match &answer {
+        Ok(_) => "done",
+        Err(Failure(error)) if error.status.is_client_error() => "refused",
+        Err(_) => "failed",
+    };
+    Metrics::registered().called("list_pods", outcome, started.elapsed());
+    answer
+}
+
+async fn report(pool: &PgPool, request: Parts) -> Result<Response, Failure> {
     let principal = principal(&request)?;
-    let parameters = Parameters::parse(request.uri().query().unwrap_or_default())?;
+    let parameters = Parameters::parse(request.uri.query().unwrap_or_default())?;
     let Some(cluster) = visible_cluster(&principal, parameters.cluster_id.clone()) else {
         return Ok(reply(Page { pods: Vec::new(), next: None }));
     };
     let query = Query { cluster, ..parameters.query(principal)? };
-    match list_pods(&pool, &query).await {
+    match list_pods(pool, &query).await {
         Ok(page) => Ok(reply(page)),
         Err(error) => {
             tracing::error!(%error, "could not read usage: {error}");
@@ -71,9 +87,9 @@ async fn pods(State(pool): State<PgPool>, request: Request) -> Result<Response, 
     }
 }
 
-fn principal(request: &Request) -> Result<Principal, Error> {
-    let peer = request.extensions().get::<Peer>().and_then(|peer| peer.common_name.as_deref());
-    let header = request.headers().get(PRINCIPAL_HEADER).and_then(|value| value.to_str().ok());
+fn principal(request: &Parts) -> Result<Principal, Error> {
+    let peer = request.extensions.get::<Peer>().and_then(|peer| peer.common_name.as_deref());
+    let header = request.headers.get(PRINCIPAL_HEADER).and_then(|value| value.to_str().ok());
     let principal = header.filter(|_| peer == Some(GATEWAY)).and_then(|value| Principal::from_header(value).ok());
     principal.ok_or_else(|| Error::not_authenticated("the caller is not known"))
 }

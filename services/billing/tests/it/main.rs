@@ -175,3 +175,48 @@ async fn a_hundred_thousand_intervals_are_taken_in() {
     let (items, next) = service.page(&tenant, "limit=1000").await;
     assert!(items.iter().all(|item| item["seconds"] == 200) && items.len() == 1000 && next.is_some());
 }
+
+/// Lets nobody into a service's database any more, or lets them in again.
+async fn lock_out(url: &str, out: bool) {
+    let options: sqlx::postgres::PgConnectOptions = url.parse().unwrap();
+    let name = options.get_database().unwrap().to_owned();
+    let pool = sqlx::PgPool::connect_with(options.database("postgres")).await.unwrap();
+    let allow = format!("alter database \"{name}\" with allow_connections {}", !out);
+    sqlx::query(sqlx::AssertSqlSafe(allow)).execute(&pool).await.unwrap();
+    let end = "select pg_terminate_backend(pid) from pg_stat_activity where datname = $1";
+    sqlx::query(end).bind(name).execute(&pool).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn billing_is_ready_while_its_database_is_there_and_counts_calls() {
+    let tenant = TenantId::generate();
+    let service = Service::start().await;
+    service.ready(true).await;
+    let mut host = service.ledger("host:host-1").await;
+    let first = interval(&tenant, "host-1", "m", 1, (0, 10));
+    assert_eq!(host.record(vec![first.clone()]).await, Ok(1));
+    assert_eq!(host.record(vec![first.clone()]).await, Ok(0));
+    assert_eq!(
+        host.record(vec![Interval { source: "host-2".into(), ..first.clone() }]).await,
+        Err(Code::PermissionDenied)
+    );
+    let (_, text) = service.operations("/metrics").await;
+    for line in [
+        "billing_calls_total{call=\"record\",outcome=\"done\"}",
+        "billing_calls_total{call=\"record\",outcome=\"refused\"}",
+        "billing_intervals_total{kind=\"new\"}",
+        "billing_intervals_total{kind=\"repeated\"}",
+        "billing_newest_interval_seconds 17672256",
+        "database_connections ",
+    ] {
+        assert!(text.contains(line), "{line}: {text}");
+    }
+    lock_out(service.database(), true).await;
+    assert_eq!(service.ready(false).await, "not ready: database\n");
+    assert_eq!(service.operations("/livez").await.0, 200);
+    assert_eq!(host.record(vec![first]).await, Err(Code::Unavailable));
+    lock_out(service.database(), false).await;
+    service.ready(true).await;
+    let again = interval(&tenant, "host-1", "m", 2, (10, 20));
+    assert_eq!(host.record(vec![again]).await, Ok(1), "the outage heals");
+}

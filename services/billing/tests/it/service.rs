@@ -20,6 +20,7 @@ pub(crate) struct Service {
     pki: Pki,
     http: SocketAddr,
     grpc: SocketAddr,
+    ops: SocketAddr,
     stop: CancellationToken,
     running: JoinHandle<anyhow::Result<()>>,
 }
@@ -50,15 +51,39 @@ impl Service {
         };
         let listeners = Listeners::bind(&config).await.unwrap();
         let (http, grpc) = (listeners.http.local_addr().unwrap(), listeners.grpc.local_addr().unwrap());
+        let ops = listeners.ops.local_addr().unwrap();
         let stop = CancellationToken::new();
         let running = tokio::spawn(billing::serve(config, listeners, stop.clone()));
-        Self { database, pki, http, grpc, stop, running }
+        Self { database, pki, http, grpc, ops, stop, running }
     }
 
     pub(crate) async fn restart(self) -> Self {
         self.stop.cancel();
         self.running.await.unwrap().unwrap();
         Self::on(self.database, self.pki).await
+    }
+
+    /// URL of its database.
+    pub(crate) fn database(&self) -> &str {
+        &self.database
+    }
+
+    /// Status and text of a path of the operations listener.
+    pub(crate) async fn operations(&self, path: &str) -> (u16, String) {
+        let answer = reqwest::get(format!("http://{}{path}", self.ops)).await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    }
+
+    /// Waits until it is ready, or is not.
+    pub(crate) async fn ready(&self, ready: bool) -> String {
+        for _ in 0..1000 {
+            let (status, text) = self.operations("/readyz").await;
+            if (status == 200) == ready {
+                return text;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(25)).await;
+        }
+        panic!("billing does not become ready={ready}");
     }
 
     pub(crate) async fn ledger(&self, name: &str) -> Client {
