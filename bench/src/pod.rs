@@ -10,7 +10,7 @@ use crate::{
 use anyhow::{Context, ensure};
 use serde_json::{Value, json};
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     time::{Duration, Instant},
 };
 
@@ -32,7 +32,7 @@ pub(crate) async fn run(rig: &Rig, report: &mut Report) -> anyhow::Result<()> {
     let (mut kube, mut watcher) = (rig.gateway.connect(&bearer).await?, rig.gateway.connect(&bearer).await?);
     let pods = list::pods(&cluster);
     let lines = watcher.watch(&format!("{pods}?watch=true&resourceVersion=0")).await?;
-    let mut seen = Seen { lines, ready: HashSet::new(), last: Value::Null };
+    let mut seen = Seen { lines, ready: HashSet::new(), bound: HashMap::new(), last: Value::Null };
     let image = format!("{}/demo/web:1", rig.registry);
     for number in 0..WARM {
         create(&mut kube, &pods, &format!("warm-{number}"), &image).await?;
@@ -40,15 +40,17 @@ pub(crate) async fn run(rig: &Rig, report: &mut Report) -> anyhow::Result<()> {
     for number in 0..WARM {
         seen.until_ready(&format!("warm-{number}")).await?;
     }
-    let mut samples = Samples::default();
+    let (mut samples, mut bound) = (Samples::default(), Samples::default());
     for number in 0..rig.count(PODS) {
         let name = format!("pod-{number}");
         let start = Instant::now();
         create(&mut kube, &pods, &name, &image).await?;
         seen.until_ready(&name).await?;
         samples.add(start.elapsed());
+        bound.add(seen.bound.get(&name).context("a pod is Ready without a node")?.duration_since(start));
         kube.delete(&format!("{pods}/{name}?gracePeriodSeconds=0")).await?;
     }
+    report.say(format!("create to bound to a node: {}", bound.summary()));
     report.say(format!("create to Ready: {}", samples.summary()));
     let slo = Some((5000.0, "SIG scalability SLO, p99"));
     let figure = |what, percent, reference, target| Figure {
@@ -78,6 +80,8 @@ async fn create(kube: &mut Connection, pods: &str, name: &str, image: &str) -> a
 struct Seen {
     lines: Lines,
     ready: HashSet<String>,
+    /// When each pod was first seen with a node.
+    bound: HashMap<String, Instant>,
     last: Value,
 }
 
@@ -99,9 +103,13 @@ impl Seen {
     fn see(&mut self, mut event: Value) -> anyhow::Result<()> {
         let object = event["object"].take();
         ensure!(event["type"] != "ERROR", "the watch failed: {object}");
+        let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+        if object["spec"]["nodeName"].is_string() {
+            self.bound.entry(name.clone()).or_insert_with(Instant::now);
+        }
         let conditions = object["status"]["conditions"].as_array().into_iter().flatten();
         if conditions.into_iter().any(|c| c["type"] == "Ready" && c["status"] == "True") {
-            self.ready.extend(object["metadata"]["name"].as_str().map(str::to_owned));
+            self.ready.insert(name);
         }
         self.last = object;
         Ok(())
