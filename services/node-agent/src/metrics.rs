@@ -7,7 +7,6 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 
-use crate::PULLS;
 use crate::agent::Agent;
 use crate::context::Shared;
 
@@ -69,5 +68,5 @@ pub(crate) fn register_gauges(context: &Shared, agent: &Arc<Agent>) {
     let help = "Pods whose time is billed";
     registry.gauge("agent_billed_pods", help, read(|context| context.journal.running().len()));
     let help = "Images that are being pulled";
-    registry.gauge("agent_pulls", help, read(|context| PULLS - context.pulls.available_permits().min(PULLS)));
+    registry.gauge("agent_pulls", help, read(|context| context.pulls.running()));
 }

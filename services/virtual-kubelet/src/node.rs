@@ -61,9 +61,11 @@ pub(crate) fn status_patch(node: &Value, endpoint: Endpoint, now: &str) -> Optio
         return None;
     }
     let condition = |kind: &str, status: &str, reason: &str, message: &str| {
+        let before = conditions.iter().find(|c| c["type"] == kind && c["status"] == status);
+        let since = before.and_then(|c| c["lastTransitionTime"].as_str()).unwrap_or(now);
         json!({
             "type": kind, "status": status, "reason": reason, "message": message,
-            "lastHeartbeatTime": now, "lastTransitionTime": now,
+            "lastHeartbeatTime": now, "lastTransitionTime": since,
         })
     };
     let mut all = vec![condition("Ready", "True", "KubeletReady", "the virtual node takes pods")];
@@ -153,6 +155,8 @@ mod tests {
         node["status"] = patch["status"].clone();
         assert_eq!(status_patch(&node, endpoint, "later"), None);
         node["status"]["conditions"][0]["status"] = json!("Unknown");
-        assert!(status_patch(&node, endpoint, "later").is_some());
+        let patch = status_patch(&node, endpoint, "later").unwrap();
+        let since = |index: usize| patch["status"]["conditions"][index]["lastTransitionTime"].clone();
+        assert_eq!((since(0), since(1)), (json!("later"), json!("now")));
     }
 }

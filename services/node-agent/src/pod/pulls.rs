@@ -42,6 +42,11 @@ impl Pulls {
         Turn { _own: own, _any: any }
     }
 
+    /// Images that are being pulled.
+    pub fn running(&self) -> usize {
+        ALL - self.all.available_permits().min(ALL)
+    }
+
     fn of(&self, tenant: &str) -> Arc<Semaphore> {
         let mut tenants = self.tenants.lock();
         if let Some(known) = tenants.get(tenant).and_then(Weak::upgrade) {
