@@ -8,7 +8,7 @@ use domain::unix_ms;
 use proto::fleet::PodEvent;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 use tokio::sync::mpsc;
 
 /// Events that may wait to be written; past it the newest are dropped: they are hints, not records.
@@ -51,9 +51,53 @@ impl Recorder {
     }
 }
 
+/// What one more event costs: one each five minutes comes for nothing. Source: client-go's `defaultSpamQPS`.
+const EVENT_MS: i64 = 300_000;
+/// What a pod has at the start, and at most. Source: client-go's `defaultSpamBurst`.
+const BURST_MS: i64 = 25 * EVENT_MS;
+/// Pods remembered before those that have been quiet are forgotten.
+const REMEMBERED: usize = 10_000;
+
+/// Keeps a pod that fails again and again from filling its cluster with events.
+/// Source: `EventSourceObjectSpamFilter` in client-go's `tools/record/events_cache.go`.
+#[derive(Debug, Default)]
+struct SpamFilter(HashMap<String, Budget>);
+
+#[derive(Debug, Clone, Copy)]
+struct Budget {
+    left_ms: i64,
+    at_ms: i64,
+}
+
+impl Budget {
+    fn refilled(self, now_ms: i64) -> Self {
+        Self { left_ms: (self.left_ms + (now_ms - self.at_ms).max(0)).min(BURST_MS), at_ms: now_ms }
+    }
+}
+
+impl SpamFilter {
+    fn passes(&mut self, uid: &str, now_ms: i64) -> bool {
+        if self.0.len() >= REMEMBERED {
+            self.0.retain(|_, budget| budget.refilled(now_ms).left_ms < BURST_MS);
+        }
+        let full = Budget { left_ms: BURST_MS, at_ms: now_ms };
+        let budget = self.0.entry(uid.to_owned()).or_insert(full);
+        *budget = budget.refilled(now_ms);
+        let passes = budget.left_ms >= EVENT_MS;
+        if passes {
+            budget.left_ms -= EVENT_MS;
+        }
+        passes
+    }
+}
+
 async fn write_all(control: Control, mirror: Arc<Mirror>, mut from: mpsc::Receiver<Told>) {
+    let mut filter = SpamFilter::default();
     while let Some(told) = from.recv().await {
         let (Some(pod), _) = mirror.both(&told.uid) else { continue };
+        if !filter.passes(&told.uid, unix_ms()) {
+            continue;
+        }
         let object = object(&pod.value, &pod.node, &told);
         if let Err(error) = write(&control, &pod.cluster, &pod.namespace, object).await {
             tracing::debug!(pod.uid = told.uid, %error, "could not write an event");
@@ -118,6 +162,17 @@ async fn write(control: &Control, cluster: &str, namespace: &str, object: Value)
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pod_that_fails_for_ever_does_not_fill_its_cluster() {
+        let mut filter = SpamFilter::default();
+        let passed = |filter: &mut SpamFilter, uid: &str, from: i64| {
+            (0..1000).filter(|second| filter.passes(uid, from + second * 1000)).count()
+        };
+        assert_eq!(passed(&mut filter, "noisy", 0), 25 + 3);
+        assert_eq!(passed(&mut filter, "other", 0), 25 + 3, "each has its own budget");
+        assert!(filter.passes("noisy", 1_000_000 + 2 * EVENT_MS));
+    }
 
     #[test]
     fn events_of_init_containers_point_at_them() {

@@ -30,6 +30,8 @@ pub struct Outcome {
 pub enum Done {
     /// Volumes are there as of this generation.
     Volumes(u64),
+    /// The volumes were taken away.
+    VolumesGone,
     /// A sandbox runs.
     Sandbox,
     /// A container was started.
@@ -83,6 +85,7 @@ pub async fn act(subject: Subject, action: Action) -> Outcome {
             subject.stop(&container, &id, grace_seconds).await
         }
         Action::Remove { id, .. } => subject.remove(&id).await,
+        Action::RemoveVolumes => subject.remove_volumes().await,
         Action::Clean => subject.clean().await,
     };
     Outcome { target, result }
@@ -267,6 +270,13 @@ impl Subject {
     async fn remove(&self, id: &str) -> Result<Done, Failed> {
         let removed = self.context.cri.remove_container(id).await;
         removed.map(|()| Done::Other).map_err(|s| Failed::new("FailedRemove", s.message()))
+    }
+
+    async fn remove_volumes(&self) -> Result<Done, Failed> {
+        let (paths, uid) = (self.context.paths.clone(), self.desired.uid().to_owned());
+        let removed = tokio::task::spawn_blocking(move || volume::release(&paths, &uid)).await;
+        let removed = removed.map_err(|e| Failed::new("FailedUnmount", e.to_string()))?;
+        removed.map(|()| Done::VolumesGone).map_err(|e| Failed::new("FailedUnmount", e.to_string()))
     }
 
     async fn clean(&self) -> Result<Done, Failed> {

@@ -49,6 +49,8 @@ pub enum Action {
         /// CRI id.
         id: String,
     },
+    /// Take the volumes away; the pod has ended.
+    RemoveVolumes,
     /// Leave nothing of the pod.
     Clean,
 }
@@ -57,7 +59,7 @@ impl Action {
     /// What the action works on.
     pub fn target(&self) -> Target {
         match self {
-            Self::PrepareVolumes => Target::Volumes,
+            Self::PrepareVolumes | Self::RemoveVolumes => Target::Volumes,
             Self::CreateSandbox { .. } | Self::StopSandbox { .. } | Self::Clean => Target::Pod,
             Self::Start { container, .. } | Self::Stop { container, .. } | Self::Remove { container, .. } => {
                 Target::Container(container.clone())
@@ -110,7 +112,7 @@ pub fn diff(desired: &Desired, view: &PodView, memory: &Memory, now_ms: i64) -> 
     if desired.removal.is_some() || memory.ended.is_some() {
         stop_all(desired, view, memory, now_ms, &mut plan);
         if plan.actions.is_empty() {
-            end(desired, view, &mut plan);
+            end(desired, view, memory, &mut plan);
         }
     } else {
         keep_running(desired, view, memory, now_ms, &mut plan);
@@ -122,7 +124,8 @@ pub fn diff(desired: &Desired, view: &PodView, memory: &Memory, now_ms: i64) -> 
     plan.actions.retain(|action| memory.held.get(&action.target()).is_none_or(|until| now_ms >= *until));
     // The whole pod is only touched when nobody works on a part of it.
     if !memory.busy.is_empty() {
-        plan.actions.retain(|action| !matches!(action, Action::Clean | Action::StopSandbox { .. }));
+        let whole = |a: &Action| matches!(a, Action::Clean | Action::StopSandbox { .. } | Action::RemoveVolumes);
+        plan.actions.retain(|action| !whole(action));
     }
     plan
 }
@@ -215,12 +218,15 @@ fn stop_all(desired: &Desired, view: &PodView, memory: &Memory, now_ms: i64, pla
     plan.actions.extend(others.iter().map(|(name, c)| stop(name, c)));
 }
 
-/// Nothing runs any more: clean away, or give the network back and keep what logs and statuses need.
-fn end(desired: &Desired, view: &PodView, plan: &mut Plan) {
+/// Nothing runs any more: clean away, or give network and volumes back and keep what logs and statuses need.
+fn end(desired: &Desired, view: &PodView, memory: &Memory, plan: &mut Plan) {
     if desired.removal.is_some() {
         plan.actions.push(Action::Clean);
     } else if let Some(sandbox) = view.ready_sandbox() {
         plan.actions.push(Action::StopSandbox { id: sandbox.id.clone() });
+    } else if memory.volumes != Volumes::Gone {
+        // An object that nobody deletes must not keep the disk.
+        plan.actions.push(Action::RemoveVolumes);
     }
 }
 

@@ -28,6 +28,8 @@ pub enum Volumes {
     Failed(Failure),
     /// They are there, but not all could be brought up to date: no reason to leave the pod alone.
     Stale(Failure),
+    /// The pod has ended, and they were taken away.
+    Gone,
 }
 
 /// What probes say about one container.
@@ -82,7 +84,7 @@ impl Volumes {
     pub fn failed(&self, message: String, in_use: bool, now_ms: i64) -> Self {
         let before = match self {
             Self::Failed(before) | Self::Stale(before) => Some(before),
-            Self::Unknown | Self::Ready(_) => None,
+            Self::Unknown | Self::Ready(_) | Self::Gone => None,
         };
         let failure = Failure::new("FailedMount", message, before, now_ms);
         let there = in_use || matches!(self, Self::Ready(_) | Self::Stale(_));

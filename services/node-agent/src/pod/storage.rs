@@ -33,6 +33,8 @@ pub struct Usage {
     pub volumes: HashMap<String, u64>,
     /// Writable layers and logs, by container.
     pub containers: HashMap<String, u64>,
+    /// The few files that the host keeps for the pod and containers may write: hosts, termination messages.
+    pub other: u64,
 }
 
 /// Looks until the agent stops.
@@ -86,6 +88,8 @@ fn measure(paths: &Paths, desired: &Desired, layers: HashMap<String, u64>) -> Us
             usage.volumes.insert(volume.name.clone(), bytes);
         }
     }
+    let volumes: u64 = usage.volumes.values().sum();
+    usage.other = disk_usage(&paths.pod(desired.uid())).saturating_sub(volumes);
     let placement = &desired.placement;
     let logs = paths.logs(&placement.namespace, &placement.name, &placement.uid);
     for container in all_containers(desired.spec()) {
@@ -136,7 +140,7 @@ pub fn exceeded(desired: &Desired, usage: &Usage) -> Option<String> {
             return Some(format!("Usage of EmptyDir volume {:?} exceeds the limit {text:?}. ", volume.name));
         }
     }
-    let total: u64 = usage.volumes.values().chain(usage.containers.values()).sum();
+    let total = usage.volumes.values().chain(usage.containers.values()).sum::<u64>() + usage.other;
     let limits: Option<u64> = desired.spec().containers.iter().map(|c| limit(c).map(|(bytes, _)| bytes)).sum();
     let allowed = limits.filter(|bytes| *bytes > 0).unwrap_or(CEILING).min(CEILING);
     if total > allowed {
@@ -165,7 +169,7 @@ mod tests {
     #[track_caller]
     fn check(spec: Value, volumes: &[(&str, u64)], containers: &[(&str, u64)], expected: Option<&str>) {
         let map = |all: &[(&str, u64)]| all.iter().map(|(n, b)| ((*n).to_owned(), *b)).collect();
-        let usage = Usage { volumes: map(volumes), containers: map(containers) };
+        let usage = Usage { volumes: map(volumes), containers: map(containers), other: 0 };
         assert_eq!(exceeded(&desired(spec), &usage).as_deref(), expected);
     }
 

@@ -16,6 +16,7 @@ pub use payload::{File, payload};
 use crate::paths::Paths;
 use crate::placement::Desired;
 use crate::pod::downward::Facts;
+use crate::pod::resources;
 
 /// Why a volume is not there; the event `FailedMount` carries it.
 #[derive(Debug, thiserror::Error)]
@@ -85,7 +86,7 @@ fn prepare_one(paths: &Paths, desired: &Desired, volume: &Volume, facts: &Facts)
     let fs_group = desired.spec().security_context.as_ref().and_then(|s| s.fs_group);
     let path = host_path(paths, desired.uid(), volume);
     let made = match &volume.empty_dir {
-        Some(source) => empty_dir(&path, source, fs_group),
+        Some(source) => empty_dir(&path, source, memory_size(source, desired), fs_group),
         None => {
             let files = payload(desired, volume, facts)?;
             fs::create_dir_all(&path).and_then(|()| writer::write(&path, &files, fs_group))
@@ -94,11 +95,18 @@ fn prepare_one(paths: &Paths, desired: &Desired, volume: &Volume, facts: &Facts)
     made.map_err(|error| error.to_string())
 }
 
-fn empty_dir(path: &Path, source: &EmptyDirVolumeSource, fs_group: Option<i64>) -> io::Result<()> {
+/// Bytes that an emptyDir in memory may take: what it says, and never more than the whole pod.
+/// Source: the kubelet's `SizeMemoryBackedVolumes`.
+fn memory_size(source: &EmptyDirVolumeSource, desired: &Desired) -> Option<u64> {
+    let own = source.size_limit.as_ref().and_then(|q| Quantity::parse(&q.0).ok()).map(Quantity::units);
+    let pod = u64::try_from(resources::pod(desired).memory_limit_in_bytes).ok();
+    own.into_iter().chain(pod).filter(|bytes| *bytes > 0).min()
+}
+
+fn empty_dir(path: &Path, source: &EmptyDirVolumeSource, size: Option<u64>, fs_group: Option<i64>) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o755).create(path)?;
     if in_memory(source) && !is_mount_point(path)? {
-        let limit = source.size_limit.as_ref().and_then(|q| Quantity::parse(&q.0).ok()).map(Quantity::units);
-        mount_tmpfs(path, limit.filter(|l| *l > 0), 0o777)?;
+        mount_tmpfs(path, size, 0o777)?;
     }
     let mut mode = 0o777;
     if let Some(group) = fs_group {
@@ -130,11 +138,11 @@ pub fn is_mount_point(path: &Path) -> io::Result<bool> {
     Ok(table.lines().any(|line| line.split(' ').nth(4) == Some(path.as_ref())))
 }
 
-/// Takes all volumes of a pod away; safe to repeat.
+/// Takes all volumes of a pod away, and keeps what else there is of it; safe to repeat.
 ///
 /// # Errors
 /// If something is still in use; the rest may be gone.
-pub fn remove(paths: &Paths, uid: &str) -> io::Result<()> {
+pub fn release(paths: &Paths, uid: &str) -> io::Result<()> {
     use nix::mount::{MntFlags, umount2};
     let memory = paths.pod(uid).join("memory");
     if let Ok(entries) = fs::read_dir(&memory) {
@@ -144,11 +152,41 @@ pub fn remove(paths: &Paths, uid: &str) -> io::Result<()> {
             }
         }
     }
-    for dir in [paths.pod_volatile(uid), paths.pod(uid)] {
-        match fs::remove_dir_all(&dir) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
+    for dir in [memory, paths.pod(uid).join("empty"), paths.pod_volatile(uid)] {
+        remove_dir(&dir)?;
     }
     Ok(())
+}
+
+/// Takes all volumes and everything else of a pod away; safe to repeat.
+///
+/// # Errors
+/// As [`release`].
+pub fn remove(paths: &Paths, uid: &str) -> io::Result<()> {
+    release(paths, uid)?;
+    remove_dir(&paths.pod(uid))
+}
+
+fn remove_dir(dir: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(dir) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pod::fixture::desired;
+    use serde_json::json;
+
+    #[test]
+    fn memory_volumes_are_no_larger_than_their_pod() {
+        let pod = desired(json!({"containers": [{"name": "c"}]}));
+        let size = |limit: Option<&str>| {
+            let source = json!({"medium": "Memory", "sizeLimit": limit});
+            memory_size(&serde_json::from_value(source).unwrap(), &pod)
+        };
+        assert_eq!((size(None), size(Some("2Mi")), size(Some("9Gi"))), (Some(1 << 30), Some(2 << 20), Some(1 << 30)));
+    }
 }

@@ -259,6 +259,7 @@ impl Worker {
         match result {
             Ok(Done::Cleaned) => return true,
             Ok(Done::Volumes(generation)) => self.memory.volumes = Volumes::Ready(generation),
+            Ok(Done::VolumesGone) => self.memory.volumes = Volumes::Gone,
             Ok(Done::Sandbox) => self.memory.sandbox = None,
             Ok(Done::Started(name)) => _ = self.memory.failures.remove(&name),
             Ok(Done::Other) => _ = self.memory.held.remove(&target),

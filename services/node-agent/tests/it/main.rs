@@ -362,6 +362,13 @@ async fn who_fills_the_disk_is_evicted() {
     let status = world.phase(&uid, "Failed").await;
     assert_eq!(status["reason"], "Evicted");
     assert_eq!(status["message"], "Usage of EmptyDir volume \"e\" exceeds the limit \"1Mi\". ");
+    let volume = world.containerd.dir.join(format!("agent/pods/{uid}/empty/e"));
+    let begun = Instant::now();
+    while volume.exists() {
+        assert!(begun.elapsed() < Duration::from_secs(10), "what it filled is given back");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(world.logs(&uid, all_logs()).await.contains("records out"), "its logs stay");
     world.remove(&uid, 0).await;
     world.end().await;
 }

@@ -48,6 +48,7 @@ fn words(plan: &Plan) -> String {
         Action::Start { container, attempt } => format!("start {container}{attempt}"),
         Action::Stop { container, grace_seconds, .. } => format!("stop {container}/{grace_seconds}"),
         Action::Remove { container, .. } => format!("remove {container}"),
+        Action::RemoveVolumes => "remove-volumes".to_owned(),
         Action::Clean => "clean".to_owned(),
     };
     plan.actions.iter().map(word).collect::<Vec<_>>().join(", ")
@@ -171,6 +172,20 @@ fn pods_end_by_their_policy() {
     assert_eq!(ended(&late, &PodView::default(), None, 4_000).map(|e| e.reason).as_deref(), Some("DeadlineExceeded"));
 }
 
+#[test]
+fn an_ended_pod_gives_network_and_volumes_back() {
+    let mut over = memory();
+    over.ended = Some(Ended { phase: "Failed".into(), reason: "Evicted".into(), message: "full".into() });
+    let mut seen = view(true, &[("a", 'R', 0), ("b", 'E', 0)]);
+    check(two("Always"), &seen, &over, "stop a/1");
+    seen.containers.get_mut("a").unwrap()[0].state = State::Exited;
+    check(two("Always"), &seen, &over, "stop-sandbox");
+    seen.sandboxes[0].ready = false;
+    check(two("Always"), &seen, &over, "remove-volumes");
+    over.volumes = Volumes::Gone;
+    check(two("Always"), &seen, &over, "");
+}
+
 /// What a perfect containerd would show after the actions.
 fn apply(plan: &Plan, seen: &mut PodView, memory: &mut Memory) {
     for action in &plan.actions {
@@ -201,6 +216,7 @@ fn apply(plan: &Plan, seen: &mut PodView, memory: &mut Memory) {
                 all.filter(|c| &c.id == id).for_each(|c| c.state = State::Exited);
             }
             Action::Remove { id, .. } => seen.containers.values_mut().for_each(|all| all.retain(|c| &c.id != id)),
+            Action::RemoveVolumes => memory.volumes = Volumes::Gone,
             Action::Clean => *seen = PodView::default(),
         }
     }
