@@ -6,13 +6,21 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
+use hyper::body::Incoming;
+use hyper::service::{Service, service_fn};
+use hyper::{Method, Request};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::{counter::Counter, family::Family};
 use runtime::CancellationToken;
 use s3s::auth::SimpleAuth;
 use s3s::service::S3ServiceBuilder;
 use s3s_fs::FileSystem;
 use tokio::net::TcpListener;
+
+/// How often the directory is looked for.
+const PROBE: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// Configuration file of `hako-s3`.
 #[derive(serde::Deserialize)]
@@ -50,9 +58,12 @@ async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> {
     builder.set_auth(SimpleAuth::from_single(config.access_key, secret.trim()));
     let service = builder.build();
 
-    let ops = TcpListener::bind(config.ops_listen).await?;
     let ops =
-        tokio::spawn(runtime::ops::serve(ops, runtime::Health::new(), runtime::metrics::registry(), stop.clone()));
+        TcpListener::bind(config.ops_listen).await.with_context(|| format!("can't listen on {}", config.ops_listen))?;
+    let health = runtime::Health::new();
+    tokio::spawn(stop.clone().run_until_cancelled_owned(probe(config.directory.clone(), health.clone())));
+    let ops = tokio::spawn(runtime::ops::serve(ops, health, runtime::metrics::registry(), stop.clone()));
+    let requests = requests();
     let listener =
         TcpListener::bind(config.listen).await.with_context(|| format!("can't listen on {}", config.listen))?;
     tracing::info!(address = %config.listen, "serving {} on {}", config.directory.display(), config.listen);
@@ -61,11 +72,21 @@ async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> {
             () = stop.cancelled() => break,
             accepted = listener.accept() => accepted?,
         };
-        let service = service.clone();
+        let (service, requests) = (service.clone(), requests.clone());
+        let counted = service_fn(move |request: Request<Incoming>| {
+            let (method, answer) = (word(request.method()), Service::<Request<Incoming>>::call(&service, request));
+            let requests = requests.clone();
+            async move {
+                let answer = answer.await;
+                let code = answer.as_ref().map_or(500, |answer| answer.status().as_u16());
+                requests.get_or_create(&Labels { method, code }).inc();
+                answer
+            }
+        });
         let stop = stop.clone();
         tokio::spawn(async move {
             let builder = auto::Builder::new(TokioExecutor::new());
-            let connection = builder.serve_connection(TokioIo::new(stream), service);
+            let connection = builder.serve_connection(TokioIo::new(stream), counted);
             tokio::pin!(connection);
             let result = tokio::select! {
                 result = connection.as_mut() => result,
@@ -80,4 +101,36 @@ async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> {
         });
     }
     ops.await?
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Labels {
+    method: &'static str,
+    code: u16,
+}
+
+/// The counter of requests, in the process's registry.
+fn requests() -> Family<Labels, Counter> {
+    let requests = Family::default();
+    runtime::metrics::registry().lock().register("s3_requests", "Requests answered", requests.clone());
+    requests
+}
+
+fn word(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::PUT => "PUT",
+        Method::POST => "POST",
+        Method::DELETE => "DELETE",
+        _ => "other",
+    }
+}
+
+/// Says whether the directory is there.
+async fn probe(directory: PathBuf, health: runtime::Health) {
+    loop {
+        health.set_ready("directory", tokio::fs::read_dir(&directory).await.is_ok());
+        tokio::time::sleep(PROBE).await;
+    }
 }

@@ -174,19 +174,20 @@ impl Run<'_> {
             return Ok(true);
         }
         let mut txn = self.cloud.db.begin().await?;
+        let mut same = true;
         for action in actions {
             match action {
                 Action::MarkPool(state, details) => {
-                    if !store::settle(&mut txn, self.pool, *state, details.as_deref(), self.now).await? {
-                        return Ok(false);
-                    }
+                    same &= store::settle(&mut txn, self.pool, *state, details.as_deref(), self.now).await?;
                 }
                 Action::Finish(outcome) => self.finish(&mut txn, outcome).await?,
                 _ => {}
             }
         }
-        txn.commit().await?;
-        Ok(true)
+        if same {
+            txn.commit().await?;
+        }
+        Ok(same)
     }
 
     /// Does one step of one node.
