@@ -25,6 +25,11 @@ const DRAIN: Duration = Duration::from_secs(5);
 const HANDSHAKE: Duration = Duration::from_secs(15);
 /// Requests that one HTTP/2 connection may have open: watches of client-go share one connection.
 const MAX_STREAMS: u32 = 2000;
+/// Unread bytes of one request and of a whole connection: a body of the largest size at once, many of them together.
+const STREAM_WINDOW: u32 = 2 << 20;
+const CONNECTION_WINDOW: u32 = 32 << 20;
+/// Bytes of one answer that wait to be sent.
+const SEND_BUFFER: usize = 1 << 20;
 /// Pause after a failed `accept` (out of file descriptors), so that the loop does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -114,7 +119,10 @@ where
         .timer(TokioTimer::new())
         .max_concurrent_streams(MAX_STREAMS)
         .keep_alive_interval(Some(Duration::from_secs(30)))
-        .adaptive_window(true);
+        // Not adaptive: that sends a ping along with every body.
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buf_size(SEND_BUFFER);
     let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
     tokio::pin!(connection);
     let result = tokio::select! {

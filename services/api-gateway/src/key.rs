@@ -79,14 +79,19 @@ impl Keys {
         Self { control, limits, keys: DashMap::new(), tokens: DashMap::new(), buckets: DashMap::new() }
     }
 
+    /// Whose token this is, if that was found out a short while ago.
+    pub(crate) fn remembered(&self, token: &str, now: Instant) -> Option<Arc<Caller>> {
+        self.tokens.get(token).filter(|caller| caller.until > now).map(|caller| Arc::clone(&caller))
+    }
+
     /// Whose token this is; `None` if it is no good.
     ///
     /// # Errors
     /// If control cannot be asked.
     pub(crate) async fn caller(&self, token: &str, kid: &str) -> Result<Option<Arc<Caller>>, Unknown> {
         let now = Instant::now();
-        if let Some(caller) = self.tokens.get(token).filter(|caller| caller.until > now) {
-            return Ok(Some(Arc::clone(&caller)));
+        if let Some(caller) = self.remembered(token, now) {
+            return Ok(Some(caller));
         }
         let known = self.key(kid, now).await?;
         let Some((owner, verifier)) = &known.owner else { return Ok(None) };

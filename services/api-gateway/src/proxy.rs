@@ -123,20 +123,17 @@ async fn pass(
 
 async fn authenticate(gateway: &Gateway, route: &Route, headers: &HeaderMap) -> Result<Passage, Refusal> {
     let token = bearer(headers).ok_or(Refusal::Unauthenticated)?;
+    // Most tokens were seen a moment ago: those need no second look.
+    if let Some(caller) = gateway.keys.remembered(token, Instant::now()) {
+        return admit(caller, route);
+    }
     match token::peek(token).ok_or(Refusal::Unauthenticated)? {
         Kind::User { kid } => {
             let caller = gateway.keys.caller(token, &kid).await.map_err(|error| {
                 tracing::warn!(%error, "could not authenticate a caller: {error}");
                 Refusal::Down
             })?;
-            let caller = caller.ok_or(Refusal::Unauthenticated)?;
-            let fits = match (&caller.cluster, route) {
-                (None, Route::InPod) => false,
-                (None, _) => true,
-                (Some(only), Route::Kube(cluster)) => only == cluster,
-                (Some(_), _) => false,
-            };
-            if fits { Ok(Passage::User(caller)) } else { Err(Refusal::Unauthenticated) }
+            admit(caller.ok_or(Refusal::Unauthenticated)?, route)
         }
         Kind::ServiceAccount { cluster } => match route {
             Route::InPod => Ok(Passage::ServiceAccount(cluster)),
@@ -144,6 +141,17 @@ async fn authenticate(gateway: &Gateway, route: &Route, headers: &HeaderMap) -> 
             _ => Err(Refusal::Unauthenticated),
         },
     }
+}
+
+/// Lets a user with a good token pass, if the token is good for this route.
+fn admit(caller: Arc<Caller>, route: &Route) -> Result<Passage, Refusal> {
+    let fits = match (&caller.cluster, route) {
+        (None, Route::InPod) => false,
+        (None, _) => true,
+        (Some(only), Route::Kube(cluster)) => only == cluster,
+        (Some(_), _) => false,
+    };
+    if fits { Ok(Passage::User(caller)) } else { Err(Refusal::Unauthenticated) }
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {

@@ -38,6 +38,8 @@ const MAX_CONNECTIONS: usize = 32;
 /// Unread bytes of one answer and of a whole connection.
 const STREAM_WINDOW: u32 = 2 << 20;
 const CONNECTION_WINDOW: u32 = 64 << 20;
+/// Largest frame that is taken: a long list comes in a sixteenth of the default's pieces, each passed on at once.
+const FRAME: u32 = 256 << 10;
 
 /// Why a service behind could not be reached.
 #[derive(Debug, thiserror::Error)]
@@ -191,6 +193,7 @@ impl Upstream {
             .timer(TokioTimer::new())
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_frame_size(FRAME)
             .keep_alive_interval(Duration::from_secs(15))
             .keep_alive_timeout(Duration::from_secs(10))
             .keep_alive_while_idle(true)

@@ -20,8 +20,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::{collections::BTreeMap, convert::Infallible, sync::Arc};
 
-/// Bytes of a list that are sent as one piece.
-const PIECE: usize = 64 * 1024;
+/// Bytes of a list that are sent as one piece: a frame of the gateway's size.
+const PIECE: usize = 256 * 1024;
+/// Room for the last item of a piece, so that the piece is not moved for it.
+const ROOM: usize = 16 * 1024;
 
 /// Which objects are wanted.
 #[derive(Debug, Clone, Default)]
@@ -336,7 +338,7 @@ fn pieces(head: Bytes, items: Vec<Bytes>) -> impl Iterator<Item = Bytes> {
         if over {
             return None;
         }
-        let mut piece = BytesMut::with_capacity(PIECE);
+        let mut piece = BytesMut::with_capacity(PIECE + ROOM);
         if let Some(head) = head.take() {
             piece.extend_from_slice(&head);
         }
