@@ -55,6 +55,7 @@ pub(crate) fn generate(check: bool) -> anyhow::Result<()> {
 
 /// What CI checks before the tests.
 pub(crate) fn check() -> anyhow::Result<()> {
+    localcloud::packages::install(&|text| eprintln!("xtask: {text}"))?;
     cargo(&["fmt", "--all", "--", "--check"])?;
     tidy::check()?;
     cargo(&["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"])?;

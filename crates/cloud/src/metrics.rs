@@ -4,9 +4,10 @@ use crate::worker::Key;
 use http::{Method, StatusCode};
 use prometheus_client::{
     encoding::EncodeLabelSet,
-    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+    metrics::{counter::Counter, family::Family, gauge::Gauge},
 };
 use reconcile::{Observer, Outcome};
+use runtime::metrics::{SecondsBy, seconds_by};
 use std::{sync::OnceLock, time::Duration};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -32,22 +33,16 @@ struct KindLabels {
     kind: &'static str,
 }
 
-type Seconds<L> = Family<L, Histogram, fn() -> Histogram>;
-
 /// The cloud API's metrics.
 #[derive(Debug, Clone)]
 pub(crate) struct Metrics {
     requests: Family<RequestLabels, Counter>,
-    seconds: Seconds<RouteLabels>,
+    seconds: SecondsBy<RouteLabels>,
     runs: Family<RunLabels, Counter>,
-    waited: Seconds<KindLabels>,
-    took: Seconds<KindLabels>,
+    waited: SecondsBy<KindLabels>,
+    took: SecondsBy<KindLabels>,
     /// Clusters and pools that must still leave their state by our work, as of the last look at all of them.
     unsettled: Gauge,
-}
-
-fn histogram() -> Histogram {
-    Histogram::new([0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0])
 }
 
 impl Metrics {
@@ -57,10 +52,10 @@ impl Metrics {
         METRICS.get_or_init(|| {
             let metrics = Self {
                 requests: Family::default(),
-                seconds: Family::new_with_constructor(histogram),
+                seconds: seconds_by(),
                 runs: Family::default(),
-                waited: Family::new_with_constructor(histogram),
-                took: Family::new_with_constructor(histogram),
+                waited: seconds_by(),
+                took: seconds_by(),
                 unsettled: Gauge::default(),
             };
             let mut registry = runtime::metrics::registry().lock();

@@ -5,6 +5,7 @@ use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
 };
+use runtime::metrics::seconds;
 use std::{sync::OnceLock, time::Duration};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -36,7 +37,7 @@ impl Metrics {
                 networks: Gauge::default(),
                 waiting: Gauge::default(),
                 stored: Counter::default(),
-                store_seconds: Histogram::new([0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0]),
+                store_seconds: seconds(),
                 failures: Counter::default(),
                 closures: Counter::default(),
             };

@@ -2,8 +2,9 @@
 
 use prometheus_client::{
     encoding::EncodeLabelSet,
-    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+    metrics::{counter::Counter, family::Family, gauge::Gauge},
 };
+use runtime::metrics::{SecondsBy, seconds_by};
 use std::{sync::OnceLock, time::Duration};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -22,7 +23,7 @@ struct VerbLabels {
 #[derive(Debug, Clone)]
 pub(crate) struct Metrics {
     requests: Family<Labels, Counter>,
-    seconds: Family<VerbLabels, Histogram, fn() -> Histogram>,
+    seconds: SecondsBy<VerbLabels>,
     /// Open watches.
     pub(crate) watches: Gauge,
 }
@@ -33,12 +34,7 @@ impl Metrics {
         static METRICS: OnceLock<Metrics> = OnceLock::new();
         METRICS
             .get_or_init(|| {
-                let buckets = || Histogram::new([0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0]);
-                let metrics = Self {
-                    requests: Family::default(),
-                    seconds: Family::new_with_constructor(buckets),
-                    watches: Gauge::default(),
-                };
+                let metrics = Self { requests: Family::default(), seconds: seconds_by(), watches: Gauge::default() };
                 let mut registry = runtime::metrics::registry().lock();
                 registry.register("kube_api_requests", "Requests to the Kubernetes API", metrics.requests.clone());
                 registry.register(

@@ -344,13 +344,16 @@ impl Writer {
                 Ok(changes) if changes.events.is_empty() => Ok(()),
                 Ok(changes) => self.commit(changes).await,
             };
+            if let Err(error) = &outcome {
+                metrics().failed();
+                tracing::warn!(cluster = %self.id, %error, "gave up the cluster: its next request loads it again");
+                // Before anybody is told: who then tries again must not meet this memory.
+                self.state.write().close();
+            }
             for job in jobs.drain(..) {
                 job.finish(outcome.clone());
             }
-            if let Err(error) = outcome {
-                metrics().failed();
-                tracing::warn!(cluster = %self.id, %error, "gave up the cluster: its next request loads it again");
-                self.state.write().close();
+            if outcome.is_err() {
                 self.context.send(Signal::Unloaded(self.id.clone()));
                 return;
             }

@@ -10,6 +10,8 @@ use crate::command::{find, line, succeeds};
 
 /// A package and what tells that it is there: a program or a file.
 const PACKAGES: &[(&str, &str)] = &[
+    // Builds the allocator of control and gateway.
+    ("make", "make"),
     ("postgresql-15", "/usr/lib/postgresql/15/bin/postgres"),
     ("containerd", "containerd"),
     ("runc", "runc"),

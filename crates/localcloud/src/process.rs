@@ -89,14 +89,18 @@ pub(crate) fn pid(layout: &Layout, name: &str) -> Option<u32> {
     (start_time(pid)? == started).then_some(pid)
 }
 
-/// When a process started, in clock ticks since boot; none if it is gone or a zombie.
+/// When a process started, in clock ticks since boot; none if it is gone.
 fn start_time(pid: u32) -> Option<String> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
-    // Fields 3 (state) and 22 (start time) of proc(5).
-    let state = fields.next()?;
-    (state != "Z" && state != "X").then_some(())?;
-    fields.nth(18).map(str::to_owned)
+    started(&std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+}
+
+/// The same from its `/proc/PID/stat`: fields 3 (state), 20 (number of threads) and 22 (start time) of proc(5).
+fn started(stat: &str) -> Option<String> {
+    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+    let (state, threads, started) = (fields.first()?, fields.get(17)?, fields.get(19)?);
+    // A killed process's first thread may be a zombie while others still hold its sockets.
+    let gone = *state == "X" || (*state == "Z" && threads.parse().unwrap_or(0) <= 1);
+    (!gone).then(|| (*started).to_owned())
 }
 
 /// Sends a signal to the process if it lives; says whether it did.
@@ -215,6 +219,16 @@ mod tests {
         stop(&layout, "shell", Signal::SIGTERM, Duration::from_millis(200));
         assert_eq!(pid(&layout, "shell"), None);
         std::fs::remove_dir_all(&layout.state).unwrap();
+    }
+
+    #[test]
+    fn process_is_gone_with_its_last_thread() {
+        let stat = |state: &str, threads: u32| {
+            format!("7 (a) b) {state} 1 7 7 0 -1 4194304 0 0 0 0 0 0 0 0 20 0 {threads} 0 4711 0 0")
+        };
+        assert_eq!(started(&stat("S", 4)).as_deref(), Some("4711"));
+        assert_eq!(started(&stat("Z", 4)).as_deref(), Some("4711"));
+        assert_eq!(started(&stat("Z", 1)), None);
     }
 
     #[test]

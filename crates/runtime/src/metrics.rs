@@ -4,8 +4,24 @@ use std::sync::{Mutex, MutexGuard, OnceLock};
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry as Inner;
+
+/// Histograms of durations in seconds, by label.
+pub type SecondsBy<L> = Family<L, Histogram, fn() -> Histogram>;
+
+/// A histogram of how long requests, commits and the like take, in seconds: the same buckets everywhere, so that the
+/// services' figures can be compared.
+pub fn seconds() -> Histogram {
+    Histogram::new([0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0])
+}
+
+/// A [`seconds`] for each label.
+pub fn seconds_by<L: Clone + std::hash::Hash + Eq>() -> SecondsBy<L> {
+    Family::new_with_constructor(seconds)
+}
 
 /// The registry that `/metrics` prints; parts register what they measure once, at start.
 #[derive(Debug)]

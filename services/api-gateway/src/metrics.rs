@@ -4,8 +4,9 @@ use crate::refusal::Refusal;
 use http::{Method, StatusCode};
 use prometheus_client::{
     encoding::EncodeLabelSet,
-    metrics::{counter::Counter, family::Family, histogram::Histogram},
+    metrics::{counter::Counter, family::Family},
 };
+use runtime::metrics::{SecondsBy, seconds_by};
 use std::time::Duration;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -29,22 +30,14 @@ struct Reason {
 #[derive(Debug, Clone)]
 pub(crate) struct Metrics {
     requests: Family<Labels, Counter>,
-    seconds: Family<Api, Histogram>,
+    seconds: SecondsBy<Api>,
     refusals: Family<Reason, Counter>,
-}
-
-/// Upper bounds of the histogram's buckets, in seconds.
-const BUCKETS: [f64; 12] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0];
-
-fn histogram() -> Histogram {
-    Histogram::new(BUCKETS)
 }
 
 impl Metrics {
     /// Metrics that are in the process's registry.
     pub(crate) fn registered() -> Self {
-        let seconds = Family::new_with_constructor(histogram as fn() -> Histogram);
-        let metrics = Self { requests: Family::default(), seconds, refusals: Family::default() };
+        let metrics = Self { requests: Family::default(), seconds: seconds_by(), refusals: Family::default() };
         let mut registry = runtime::metrics::registry().lock();
         let help = "Requests answered";
         registry.register("gateway_requests", help, metrics.requests.clone());

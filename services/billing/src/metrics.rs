@@ -8,7 +8,7 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::histogram::Histogram;
+use runtime::metrics::{SecondsBy, seconds_by};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct CallLabels {
@@ -30,13 +30,9 @@ struct Kind {
 #[derive(Debug, Clone)]
 pub(crate) struct Metrics {
     calls: Family<CallLabels, Counter>,
-    seconds: Family<Call, Histogram, fn() -> Histogram>,
+    seconds: SecondsBy<Call>,
     intervals: Family<Kind, Counter>,
     newest: Gauge,
-}
-
-fn histogram() -> Histogram {
-    Histogram::new([0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0])
 }
 
 impl Metrics {
@@ -46,7 +42,7 @@ impl Metrics {
         METRICS.get_or_init(|| {
             let metrics = Self {
                 calls: Family::default(),
-                seconds: Family::new_with_constructor(histogram),
+                seconds: seconds_by(),
                 intervals: Family::default(),
                 newest: Gauge::default(),
             };

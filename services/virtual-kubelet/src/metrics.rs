@@ -6,6 +6,7 @@ use prometheus_client::{
     metrics::{counter::Counter, family::Family, histogram::Histogram},
 };
 use reconcile::{Observer, Outcome, Queue};
+use runtime::metrics::seconds;
 use std::{
     sync::{Arc, OnceLock},
     time::Duration,
@@ -33,11 +34,10 @@ struct Metrics {
 fn metrics() -> &'static Metrics {
     static METRICS: OnceLock<Metrics> = OnceLock::new();
     METRICS.get_or_init(|| {
-        let buckets = || Histogram::new([0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0]);
         let metrics = Metrics {
             runs: Family::default(),
-            waited: buckets(),
-            took: buckets(),
+            waited: seconds(),
+            took: seconds(),
             streams: Family::default(),
             breaks: Family::default(),
         };
