@@ -332,7 +332,8 @@ impl Actor {
                 if left.is_empty() {
                     self.core.nets.remove(id.as_str());
                 }
-                drop(reply.send(left));
+                // Nothing is left once that is stored: the caller then removes what the rows depend on.
+                replies.push(Box::new(move || drop(reply.send(left))));
             }
             Move::Hosts { reply } => drop(reply.send(self.hosts())),
             _ => unreachable!("apply handles the moves that change placements"),
