@@ -29,6 +29,7 @@ fn use_a_cluster(world: &World, name: &str, kubectl: &str) {
 
     logs(world, kubectl);
     exec(world, kubectl);
+    attach(world, kubectl);
     forward(world, kubectl);
     copy(world, kubectl);
     heal(world, kubectl);
@@ -66,6 +67,16 @@ fn exec(world: &World, kubectl: &str) {
     }
     let wrong = world.fails(&format!("{kubectl} exec {name} -c other -- true"));
     assert!(wrong.contains("container other is not valid for pod") || wrong.contains("container not found"), "{wrong}");
+}
+
+fn attach(world: &World, kubectl: &str) {
+    for wire in ["true", "false"] {
+        let run = format!(
+            "KUBECTL_REMOTE_COMMAND_WEBSOCKETS={wire} {kubectl} run cat --image=$HAKO_REGISTRY/demo/busybox:1 \
+             --restart=Never --rm -i --quiet --command -- sh -c 'read line; echo got $line'"
+        );
+        assert_eq!(world.ok(&format!("echo hello | {run}")), "got hello");
+    }
 }
 
 fn forward(world: &World, kubectl: &str) {
@@ -118,10 +129,10 @@ fn scale(world: &World, kubectl: &str) {
 }
 
 fn usage(world: &World, name: &str) {
-    // 3 at first, 3 healed, 7 more.
+    // 3 at first, 2 attached to, 3 healed, 7 more.
     let pods = eventually(30, "every pod that ran is metered", || {
         let pods = world.usage(name);
-        (pods.len() == 13).then_some(pods)
+        (pods.len() == 15).then_some(pods)
     });
     for pod in &pods {
         assert_eq!((pod["ocpus"].as_str(), pod["memoryInGBs"].as_str()), (Some("0.125"), Some("0.75")), "{pod}");
