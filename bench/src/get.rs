@@ -3,7 +3,7 @@
 use crate::{
     list,
     load::{self, Shape},
-    report::{APISERVER, Figure, Report, Target},
+    report::{Figure, Report, Target},
     rig::Rig,
 };
 use bytes::Bytes;
@@ -24,13 +24,7 @@ pub(crate) async fn run(rig: &Rig, report: &mut Report) -> anyhow::Result<()> {
     let shape = Shape { method: Method::GET, make: Box::new(move |_, _| (path.clone(), Bytes::new())) };
     let outcome = load::run(rig, &bearer, CONNECTIONS, rig.seconds(SECONDS), shape).await?;
     report.say(format!("{CONNECTIONS} connections: {}", outcome.summary()));
-    let figure = |what, value, unit, reference, target| Figure {
-        what,
-        value,
-        unit,
-        reference: Some((reference, APISERVER)),
-        target,
-    };
+    let figure = Figure::beside_apiserver;
     let p99 = outcome.samples.percentile_ms(99.0);
     report.compare(&figure("GET a pod, 64 connections", outcome.rate(), "/s", 2000.0, Target::AtLeast(8000.0)));
     report.compare(&figure("GET a pod, p99", p99, "ms", 94.0, Target::None));

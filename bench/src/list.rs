@@ -3,7 +3,7 @@
 use crate::{
     client::Connection,
     load,
-    report::{APISERVER, Figure, Report, Target},
+    report::{Figure, Report, Target},
     rig::Rig,
     stats::Samples,
     token::Bearer,
@@ -31,12 +31,8 @@ pub(crate) async fn run(rig: &Rig, report: &mut Report) -> anyhow::Result<()> {
     load::fill(rig, &bearer, CONNECTIONS, count, move |number| (target.clone(), pod(&format!("pod-{number}")))).await?;
     let (samples, bytes, cpu_ms) = lists(rig, &bearer, &path).await?;
     report.say(format!("{count} pods, {:.1} MB: {}", bytes as f64 / 1e6, samples.summary()));
-    let figure = |what, value, reference| Figure {
-        what,
-        value,
-        unit: "ms",
-        reference: Some((reference, APISERVER)),
-        target: Target::AtMost(reference / 8.0),
+    let figure = |what, value, reference| {
+        Figure::beside_apiserver(what, value, "ms", reference, Target::AtMost(reference / 8.0))
     };
     report.compare(&figure("LIST 5,000 pods, p50", samples.percentile_ms(50.0), 230.0));
     report.compare(&figure("LIST 5,000 pods, CPU each", cpu_ms, 330.0));

@@ -31,6 +31,19 @@ pub(crate) struct Figure {
 /// kube-apiserver 1.36 with etcd 3.6 on such a machine.
 pub(crate) const APISERVER: &str = "kube-apiserver + etcd";
 
+impl Figure {
+    /// A figure beside kube-apiserver's.
+    pub(crate) fn beside_apiserver(
+        what: &'static str,
+        value: f64,
+        unit: &'static str,
+        reference: f64,
+        target: Target,
+    ) -> Self {
+        Self { what, value, unit, reference: Some((reference, APISERVER)), target }
+    }
+}
+
 /// The figures so far.
 #[derive(Debug, Default)]
 pub(crate) struct Report {

@@ -2,7 +2,7 @@
 
 use crate::{
     client::Lines,
-    report::{APISERVER, Figure, Report, Target},
+    report::{Figure, Report, Target},
     rig::Rig,
     stats::Samples,
 };
@@ -74,12 +74,8 @@ pub(crate) async fn run(rig: &Rig, report: &mut Report) -> anyhow::Result<()> {
     tokio::time::timeout(LIMIT, gather).await.context("some writes were not delivered")??;
     report.say(format!("write to delivery at {WATCHERS} watchers: {}", samples.summary()));
     report.say(format!("write to its own answer: {}", writes.summary()));
-    let figure = |what, percent, reference, target| Figure {
-        what,
-        value: samples.percentile_ms(percent),
-        unit: "ms",
-        reference: Some((reference, APISERVER)),
-        target,
+    let figure = |what, percent, reference, target| {
+        Figure::beside_apiserver(what, samples.percentile_ms(percent), "ms", reference, target)
     };
     report.compare(&figure("watch, 100 watchers, write to delivery, p50", 50.0, 7.7, Target::None));
     report.compare(&figure("watch, 100 watchers, write to delivery, p99", 99.0, 11.0, Target::AtMost(3.0)));

@@ -3,7 +3,7 @@
 use crate::{
     load::{self, Outcome, Shape},
     process::Cpu,
-    report::{APISERVER, Figure, Report, Target},
+    report::{Figure, Report, Target},
     rig::{Rig, blocking},
 };
 use anyhow::Context;
@@ -48,13 +48,7 @@ pub(crate) async fn run(rig: &Rig, report: &mut Report) -> anyhow::Result<()> {
 }
 
 fn compare(report: &mut Report, most: &Outcome) {
-    let figure = |what, value, unit, reference, target| Figure {
-        what,
-        value,
-        unit,
-        reference: Some((reference, APISERVER)),
-        target,
-    };
+    let figure = Figure::beside_apiserver;
     let p99 = most.samples.percentile_ms(99.0);
     report.compare(&figure(
         "ConfigMap creates, 64 connections",

@@ -38,17 +38,22 @@ fn services_tell_how_they_are_and_rest_when_there_is_nothing_to_do() {
     e2e::eventually(30, "control is ready again", || (ask("control", "/readyz") == "ok").then_some(()));
 }
 
-/// The id of a request is in the logs of every service that it went through.
+/// The id of a request is in its answer, and in the logs of the services that it went through, down to the pod's host.
 fn requests(world: &World) {
     let id = "e2e0123456789abcdef0123456789abc";
     let cluster = world.json("hako cluster get demo --output json");
-    let api = e2e::Api::cluster(world, cluster["id"].as_str().unwrap());
+    let api = e2e::Api::cluster(world, cluster["id"].as_str().unwrap()).with_request_id(id);
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let object = serde_json::json!({"metadata": {"name": "traced"}});
-    let answer = runtime.block_on(api.post_as(id, "/api/v1/namespaces/default/configmaps", &object)).unwrap();
+    let answer = runtime.block_on(api.post("/api/v1/namespaces/default/configmaps", &object)).unwrap();
     assert_eq!((answer.status, answer.request_id.as_deref()), (201, Some(id)));
-    let found = world.ok(&format!("grep -l {id} $HOME/logs/*.log | xargs -n1 basename | sort"));
-    assert!(found.contains("api-gateway.log"), "{found}");
+    let pod = world.ok("kubectl get pods -l app=web -o jsonpath='{.items[0].metadata.name}'");
+    let answer = runtime.block_on(api.get(&format!("/api/v1/namespaces/default/pods/{pod}/log"))).unwrap();
+    assert_eq!((answer.status, answer.request_id.as_deref()), (200, Some(id)));
+    let found = world.ok(&format!("grep -l {id} $HOME/logs/*.log | xargs -n1 basename"));
+    for service in ["api-gateway", "virtual-kubelet", "node-agent-"] {
+        assert!(found.contains(service), "{service} is not among {found}");
+    }
 }
 
 /// A settled cluster is written to by its nodes' leases and nothing else.

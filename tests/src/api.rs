@@ -9,6 +9,8 @@ pub struct Api {
     http: reqwest::Client,
     base: String,
     token: String,
+    /// Sent as `opc-request-id`; empty: none, and the gateway makes one.
+    request_id: String,
 }
 
 /// Status and body of an answer.
@@ -43,7 +45,18 @@ impl Api {
         let ca = std::fs::read(world.variable("HAKO_CA")).expect("the CA's file is there");
         let ca = reqwest::Certificate::from_pem(&ca).expect("the CA is PEM");
         let http = reqwest::Client::builder().tls_certs_only([ca]).http1_only().build().expect("TLS works");
-        Self { http, base: format!("{}{prefix}", world.variable("HAKO_ENDPOINT")), token: token.to_owned() }
+        Self {
+            http,
+            base: format!("{}{prefix}", world.variable("HAKO_ENDPOINT")),
+            token: token.to_owned(),
+            request_id: String::new(),
+        }
+    }
+
+    /// The same caller, whose requests all have this id.
+    #[must_use]
+    pub fn with_request_id(&self, id: &str) -> Self {
+        Self { request_id: id.to_owned(), ..self.clone() }
     }
 
     /// The bearer token.
@@ -58,12 +71,12 @@ impl Api {
     /// If no answer comes.
     pub async fn send(&self, method: &str, path: &str, media: &str, body: Vec<u8>) -> Result<Answer, reqwest::Error> {
         let method = method.parse().expect("a method is a token");
-        self.finish(self.http.request(method, format!("{}{path}", self.base)).body(body), media).await
-    }
-
-    async fn finish(&self, mut request: reqwest::RequestBuilder, media: &str) -> Result<Answer, reqwest::Error> {
+        let mut request = self.http.request(method, format!("{}{path}", self.base)).body(body);
         if !media.is_empty() {
             request = request.header("content-type", media);
+        }
+        if !self.request_id.is_empty() {
+            request = request.header("opc-request-id", &self.request_id);
         }
         if !self.token.is_empty() {
             request = request.bearer_auth(&self.token);
@@ -81,15 +94,6 @@ impl Api {
     /// If no answer comes.
     pub async fn post(&self, path: &str, body: &Value) -> Result<Answer, reqwest::Error> {
         self.send("POST", path, "application/json", body.to_string().into_bytes()).await
-    }
-
-    /// The same, under a request id of the caller's.
-    ///
-    /// # Errors
-    /// If no answer comes.
-    pub async fn post_as(&self, id: &str, path: &str, body: &Value) -> Result<Answer, reqwest::Error> {
-        let request = self.http.post(format!("{}{path}", self.base)).header("opc-request-id", id);
-        self.finish(request.body(body.to_string()), "application/json").await
     }
 
     /// Reads.
