@@ -113,7 +113,7 @@ impl Cloud {
     }
 }
 
-/// All routes: the public ones below [`PREFIX`], and `/internal/v1/keys/{kid}` for the gateway.
+/// All routes: the public ones below [`PREFIX`], and those of `/internal/v1` for the gateway.
 pub fn router(cloud: Arc<Cloud>) -> Router {
     let public = Router::new()
         .merge(cluster::api::routes())
@@ -128,6 +128,7 @@ pub fn router(cloud: Arc<Cloud>) -> Router {
     Router::new()
         .merge(apis.layer(axum::middleware::from_fn(form::keep)))
         .route("/internal/v1/keys/{kid}", get(identity::api::get_key))
+        .route("/internal/v1/tenancies/{tenancy}/user", get(identity::api::get_user))
         .layer(axum::extract::DefaultBodyLimit::max(MAX_BODY_BYTES))
         .with_state(cloud)
 }

@@ -1,6 +1,6 @@
 //! SQL of tenancies, users and API keys.
 
-use super::KeyOwner;
+use super::{KeyOwner, UserNamed};
 use domain::{TenantId, UserId};
 use sqlx::{PgConnection, PgPool, Row, postgres::PgRow};
 
@@ -53,17 +53,17 @@ pub(super) async fn ensure_user(
     text(&row, "id")
 }
 
-/// Registers a key; returns whose it is.
+/// Registers a key; returns whose it is, and its fingerprint as OCI makes it.
 pub(super) async fn ensure_key(
     db: &mut PgConnection,
     kid: &str,
     user: &UserId,
     pem: &str,
     now_ms: i64,
-) -> Result<UserId, sqlx::Error> {
+) -> Result<(UserId, String), sqlx::Error> {
     let row = sqlx::query(
         "insert into api_keys (kid, user_id, public_key_pem, created_ms) values ($1, $2, $3, $4)
-         on conflict (kid) do update set kid = excluded.kid returning user_id",
+         on conflict (kid) do update set kid = excluded.kid returning user_id, fingerprint_md5",
     )
     .bind(kid)
     .bind(user.as_str())
@@ -71,14 +71,15 @@ pub(super) async fn ensure_key(
     .bind(now_ms)
     .fetch_one(db)
     .await?;
-    text(&row, "user_id")
+    Ok((text(&row, "user_id")?, row.try_get("fingerprint_md5")?))
 }
 
-/// Whose key it is. Across tenants by nature: the key says who the tenant is.
+/// Whose key it is, by its `kid` or by its fingerprint as OCI makes it. Across tenants by nature: the key says who the
+/// tenant is.
 pub(super) async fn key_owner_all_tenants(db: &PgPool, kid: &str) -> Result<Option<KeyOwner>, sqlx::Error> {
     let row = sqlx::query(
         "select k.kid, u.tenancy_id, u.id, u.name, u.groups, k.public_key_pem
-         from api_keys k join users u on u.id = k.user_id where k.kid = $1",
+         from api_keys k join users u on u.id = k.user_id where k.kid = $1 or k.fingerprint_md5 = $1",
     )
     .bind(kid)
     .fetch_optional(db)
@@ -91,6 +92,24 @@ pub(super) async fn key_owner_all_tenants(db: &PgPool, kid: &str) -> Result<Opti
             user_name: row.try_get("name")?,
             groups: row.try_get("groups")?,
             public_key: row.try_get("public_key_pem")?,
+        })
+    })
+    .transpose()
+}
+
+/// The user of that name.
+pub(super) async fn user_by_name(db: &PgPool, tenant: &TenantId, name: &str) -> Result<Option<UserNamed>, sqlx::Error> {
+    let row = sqlx::query("select tenancy_id, id, name, groups from users where tenancy_id = $1 and name = $2")
+        .bind(tenant.as_str())
+        .bind(name)
+        .fetch_optional(db)
+        .await?;
+    row.map(|row| {
+        Ok(UserNamed {
+            tenant_id: text(&row, "tenancy_id")?,
+            user_id: text(&row, "id")?,
+            user_name: row.try_get("name")?,
+            groups: row.try_get("groups")?,
         })
     })
     .transpose()
