@@ -26,6 +26,7 @@ pub(crate) fn test(arguments: &[String]) -> anyhow::Result<()> {
     localcloud::packages::install(&say)?;
     let options = localcloud::Options::new(config::workspace().join(".hako"));
     localcloud::clients::fetch(&options.cache, &say)?;
+    localcloud::clients::fetch_oci(&options.cache, &say)?;
     // The end-to-end tests start the programs; with `--all-targets` they are the ones that the tests are built with.
     let begin = Instant::now();
     cargo(&["build", "--workspace", "--all-targets"])?;
