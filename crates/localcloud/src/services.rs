@@ -13,8 +13,8 @@ use crate::fabric::Fabric;
 use crate::hosts;
 use crate::http;
 use crate::layout::{
-    BILLING_GRPC_PORT, BILLING_PORT, CLUSTER_DOMAIN, CONTROL_GRPC_PORT, CONTROL_PORT, GATEWAY_PORT, KUBELET_PORT, Layout,
-    S3_PORT,
+    BILLING_GRPC_PORT, BILLING_PORT, CLUSTER_DOMAIN, CONTROL_GRPC_PORT, CONTROL_PORT, GATEWAY_PORT, KUBELET_PORT,
+    Layout, S3_PORT,
 };
 use crate::pki::{self, Files};
 use crate::process::{self, Spec};

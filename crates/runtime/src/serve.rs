@@ -108,13 +108,8 @@ async fn connection(
     }
 }
 
-async fn http<S>(
-    stream: S,
-    peer: Peer,
-    server_name: Option<ServerName>,
-    app: axum::Router,
-    stop: CancellationToken,
-) where
+async fn http<S>(stream: S, peer: Peer, server_name: Option<ServerName>, app: axum::Router, stop: CancellationToken)
+where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let address = peer.address;

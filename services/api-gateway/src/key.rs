@@ -81,9 +81,8 @@ impl Directory {
             return Ok(Arc::clone(&known));
         }
         let answer: Option<OwnerAnswer> = self.ask(&format!("/internal/v1/keys/{kid}")).await?;
-        let found = answer.and_then(|answer| {
-            Some(Owner { verifier: Verifier::from_pem(&answer.public_key)?, user: answer.user })
-        });
+        let found = answer
+            .and_then(|answer| Some(Owner { verifier: Verifier::from_pem(&answer.public_key)?, user: answer.user }));
         let known = Arc::new(Known { found, until: now + BELIEVE });
         shrink(&self.keys, |known| known.until > now);
         self.keys.insert(kid.to_owned(), Arc::clone(&known));

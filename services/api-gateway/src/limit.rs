@@ -19,9 +19,9 @@ pub(crate) struct Bucket {
 
 impl Bucket {
     /// A full bucket.
-    pub(crate) fn new(per_second: u32, burst: u32, now: Instant) -> Self {
+    pub(crate) fn new(per_second: impl Into<f64>, burst: u32, now: Instant) -> Self {
         let burst = f64::from(burst.max(1));
-        Self { rate: f64::from(per_second), burst, level: Mutex::new((burst, now)) }
+        Self { rate: per_second.into(), burst, level: Mutex::new((burst, now)) }
     }
 
     /// Takes one. If there is none: the whole seconds until there is.
@@ -98,12 +98,12 @@ mod tests {
     #[test]
     fn a_caller_is_told_how_long_to_wait() {
         let start = Instant::now();
-        let wait = |rate| {
+        let wait = |rate: f64| {
             let bucket = Bucket::new(rate, 1, start);
             bucket.take(start).unwrap();
             bucket.take(start).unwrap_err()
         };
-        assert_eq!((wait(1000), wait(1), wait(0)), (1, 1, MAX_WAIT));
+        assert_eq!((wait(1000.0), wait(1.0), wait(0.1), wait(0.0)), (1, 1, 10, MAX_WAIT));
     }
 
     #[test]

@@ -131,7 +131,8 @@ fn identity(provider: &Provider, claims: &Map<String, Value>) -> Result<Identity
     let issuer = provider.issuer.clone();
     let missing = |claim: &str| Error::Claim { issuer: issuer.clone(), claim: claim.to_owned() };
     let claim = &provider.username_claim;
-    let name = claims.get(claim).and_then(Value::as_str).filter(|name| !name.is_empty()).ok_or_else(|| missing(claim))?;
+    let name =
+        claims.get(claim).and_then(Value::as_str).filter(|name| !name.is_empty()).ok_or_else(|| missing(claim))?;
     // As kube-apiserver does: an address that the provider did not check could be anybody's.
     let verified = claims.get("email_verified").is_none_or(|verified| *verified == Value::Bool(true));
     if claim == "email" && !verified {

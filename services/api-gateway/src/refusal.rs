@@ -105,7 +105,9 @@ fn too_many(whose: Whose, seconds: u32) -> String {
 /// Begins as OCI's own messages do, by which tools know them.
 fn unsigned(wrong: Wrong) -> String {
     if wrong != Wrong::Skew {
-        return format!("The required information to complete authentication was not provided or was incorrect: {wrong}");
+        return format!(
+            "The required information to complete authentication was not provided or was incorrect: {wrong}"
+        );
     }
     let now = jiff::Timestamp::now();
     let at = |shift: i64| {

@@ -1,6 +1,7 @@
 //! The keys of one identity provider: found by discovery, cached, fetched again when they rotate.
 
 use super::Error;
+use crate::limit::Bucket;
 use anyhow::Context;
 use jsonwebtoken::{
     Algorithm, DecodingKey,
@@ -19,8 +20,10 @@ use std::{
 const FRESH: Duration = Duration::from_secs(300);
 /// How old keys may be while the provider cannot be reached.
 const STALE: Duration = Duration::from_secs(3600);
-/// Pause between two fetches: nobody makes the gateway a load on a provider with tokens of keys that don't exist.
-const PAUSE: Duration = Duration::from_secs(10);
+/// Fetches per second, and at once: nobody makes the gateway a load on a provider with tokens of keys that don't exist,
+/// and keys that the provider has just begun to use are found all the same.
+const FETCHES: f64 = 0.1;
+const FETCHES_AT_ONCE: u32 = 4;
 /// How long the provider may take to answer.
 const ASK: Duration = Duration::from_secs(5);
 /// Largest document of a provider.
@@ -45,8 +48,10 @@ struct State {
     keys: Arc<Vec<Key>>,
     /// When the keys were fetched.
     at: Option<Instant>,
-    /// When fetching was last tried, and what came of it if it failed.
-    tried: Option<(Instant, Option<String>)>,
+    /// What went wrong when fetching was last tried.
+    failed: Option<String>,
+    /// Fetches so far: who waits for one that goes on needs no other.
+    fetches: u64,
 }
 
 /// The keys of one provider.
@@ -56,6 +61,7 @@ pub(super) struct KeySet {
     http: reqwest::Client,
     state: Mutex<State>,
     fetching: tokio::sync::Mutex<()>,
+    bucket: Bucket,
 }
 
 #[derive(Debug, Deserialize)]
@@ -86,7 +92,8 @@ impl KeySet {
             client = client.tls_certs_only(roots);
         }
         let (state, fetching) = (Mutex::default(), tokio::sync::Mutex::default());
-        Ok(Self { issuer: issuer.to_owned(), http: client.build()?, state, fetching })
+        let bucket = Bucket::new(FETCHES, FETCHES_AT_ONCE, Instant::now());
+        Ok(Self { issuer: issuer.to_owned(), http: client.build()?, state, fetching, bucket })
     }
 
     /// The key of that id; without one, the only key.
@@ -110,26 +117,37 @@ impl KeySet {
         match (look(), failed) {
             ((Some(key), Some(age)), _) if age < STALE => Ok(key),
             (_, Some(reason)) => Err(Error::Unreachable { issuer: self.issuer.clone(), reason }),
-            _ => Err(Error::NoKey { issuer: self.issuer.clone(), kid: kid.unwrap_or_default().chars().take(64).collect() }),
+            _ => Err(Error::NoKey {
+                issuer: self.issuer.clone(),
+                kid: kid.unwrap_or_default().chars().take(64).collect(),
+            }),
         }
     }
 
-    /// Fetches the keys, unless that was tried a moment ago; gives what went wrong.
+    /// Fetches the keys, unless that was done a moment ago; gives what went wrong the last time.
     async fn refresh(&self) -> Option<String> {
+        let before = self.state.lock().fetches;
         let _alone = self.fetching.lock().await;
-        let tried = self.state.lock().tried.clone();
-        if let Some((at, failed)) = tried
-            && at.elapsed() < PAUSE
+        let now = Instant::now();
         {
-            return failed;
+            let state = self.state.lock();
+            if state.fetches != before || self.bucket.take(now).is_err() {
+                return state.failed.clone();
+            }
         }
         let fetched = self.fetch().await.map_err(|error| format!("{error:#}"));
         let mut state = self.state.lock();
-        let now = Instant::now();
-        state.tried = Some((now, fetched.as_ref().err().cloned()));
+        state.fetches += 1;
+        state.failed = fetched.as_ref().err().cloned();
         match fetched {
             Ok(keys) => {
-                tracing::info!(issuer = self.issuer, keys = keys.len(), "fetched {} keys of {}", keys.len(), self.issuer);
+                tracing::info!(
+                    issuer = self.issuer,
+                    keys = keys.len(),
+                    "fetched {} keys of {}",
+                    keys.len(),
+                    self.issuer
+                );
                 (state.keys, state.at) = (Arc::new(keys), Some(now));
                 None
             }

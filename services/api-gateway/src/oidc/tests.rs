@@ -42,9 +42,8 @@ fn groups_come_from_a_token_only_as_they_are_mapped() {
 #[test]
 fn logs_do_not_show_mail_addresses() {
     let provider = provider(json!({}));
-    let named = |email: &str| {
-        identity(&provider, json!({"exp": 1, "email": email}).as_object().unwrap()).unwrap().shown_name()
-    };
+    let named =
+        |email: &str| identity(&provider, json!({"exp": 1, "email": email}).as_object().unwrap()).unwrap().shown_name();
     assert_eq!((named("ann@b.example"), named("ann")), ("a...@b.example".into(), "ann".into()));
 }
 
