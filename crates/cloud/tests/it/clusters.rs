@@ -184,6 +184,12 @@ async fn a_kubeconfig_leads_to_the_gateway() {
     assert!(
         answer.text.contains("certificate-authority-data: Q0E=") && answer.text.contains("current-context: \"de: mo\"")
     );
+    // As OCI's own, unless our command asks for it.
+    assert!(answer.text.contains("command: oci") && answer.text.contains("      - --region\n      - local-1\n"));
+    assert!(answer.text.contains("apiVersion: client.authentication.k8s.io/v1beta1"), "{}", answer.text);
+    let ours = json!({"tokenVersion": "2.0.0", "tokenCommand": "hako"});
+    let answer = tenant.post(&format!("/clusters/{id}/kubeconfig/content"), &ours).await;
+    assert!(answer.text.contains("command: hako") && !answer.text.contains("--region"), "{}", answer.text);
     let options = tenant.get("/clusterOptions/all").await.body;
     assert_eq!(options["kubernetesVersions"][0], "v1.36.0");
 }
