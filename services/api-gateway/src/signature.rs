@@ -11,6 +11,8 @@ pub(crate) const SKEW: i64 = 5 * 60;
 const MAX_HEADERS: usize = 32;
 /// Longest `Authorization` header that is looked at: a 16384-bit signature and three OCIDs stay far below.
 const MAX_BYTES: usize = 16 * 1024;
+/// Longest fingerprint: 32 bytes in hexadecimal with colons.
+const MAX_FINGERPRINT: usize = 95;
 /// What is signed along with a body.
 const OF_BODY: [&str; 3] = ["content-length", "content-type", "x-content-sha256"];
 /// The methods whose body is signed.
@@ -81,7 +83,8 @@ impl Signature {
         let mut part = || parts.next().ok_or(Wrong::KeyId);
         let (tenant, user, fingerprint) = (part()?, part()?, part()?);
         let is_fingerprint = |byte: u8| byte.is_ascii_hexdigit() || byte == b':';
-        if parts.next().is_some() || fingerprint.is_empty() || !fingerprint.bytes().all(is_fingerprint) {
+        let fits = (1..=MAX_FINGERPRINT).contains(&fingerprint.len()) && fingerprint.bytes().all(is_fingerprint);
+        if parts.next().is_some() || !fits {
             return Err(Wrong::KeyId);
         }
         let headers = get("headers").ok_or(Wrong::Malformed)?.split_ascii_whitespace();
