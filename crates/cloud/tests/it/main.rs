@@ -3,5 +3,7 @@
 
 mod clusters;
 mod identity;
+mod identity_api;
 mod pools;
+mod routes;
 mod world;
