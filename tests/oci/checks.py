@@ -20,6 +20,12 @@ class Mismatch(AssertionError):
     """The wire is not what the SDK's model says."""
 
 
+def expect(what, found, wanted):
+    """Fails unless they are equal."""
+    if found != wanted:
+        raise Mismatch(f"{what}: {found!r} instead of {wanted!r}")
+
+
 def check_model(model, raw, at):
     """Fails unless `model` holds all of `raw`, in the types and with the required members of its class."""
     kind = type(model)

@@ -25,11 +25,10 @@ def data(line):
     return json.loads(text)["data"] if text.strip() else None
 
 
-def drive(ce):
+def drive(tenancy):
     """From nothing to a node that kubectl shows, and back."""
-    tenancy = ce.tenancy
     version = data("oci ce cluster-options get --cluster-option-id all")["kubernetes-versions"][-1]
-    vcn = a_vcn(ce, version)
+    vcn, subnet = a_vcn(tenancy)
     work = data(f"oci ce cluster create -c {tenancy} --name cli --vcn-id {vcn} --kubernetes-version {version} "
                 f"--type ENHANCED_CLUSTER --freeform-tags '{{\"a\": \"b\"}}' {WAIT}")
     cluster = work["resources"][0]["identifier"]
@@ -40,7 +39,9 @@ def drive(ce):
     if data(f"oci ce cluster get --cluster-id {cluster}")["name"] != "cli2":
         raise Mismatch("oci ce cluster update changed nothing")
     shape = data(f"oci ce pod-shape list -c {tenancy}")[0]["name"]
-    placement, pods = pool_details(ce, cluster, shape)
+    domain = data(f"oci iam availability-domain list -c {tenancy}")[0]["name"]
+    placement = json.dumps([{"availabilityDomain": domain, "faultDomain": ["FAULT-DOMAIN-1"], "subnetId": subnet}])
+    pods = json.dumps({"shape": shape, "subnetId": subnet})
     work = data(f"oci ce virtual-node-pool create -c {tenancy} --cluster-id {cluster} --display-name pool --size 1 "
                 f"--placement-configurations '{placement}' --pod-configuration '{pods}' {WAIT}")
     pool = work["resources"][0]["identifier"]
@@ -51,23 +52,37 @@ def drive(ce):
     kubectl(cluster, nodes[0]["display-name"])
     run(f"oci ce virtual-node-pool delete --virtual-node-pool-id {pool} --force {WAIT}")
     run(f"oci ce cluster delete --cluster-id {cluster} --force {WAIT}")
+    run(f"oci network subnet delete --subnet-id {subnet} --force")
+    run(f"oci network vcn delete --vcn-id {vcn} --force")
+    people(tenancy)
 
 
-def a_vcn(ce, version):
-    """The network of a cluster that named none: the command insists on one."""
-    from container_engine import finished
-    from oci.container_engine import models
-    made = ce.client.create_cluster(models.CreateClusterDetails(
-        name="network", compartment_id=ce.tenancy, kubernetes_version=version))
-    cluster = finished(ce, made)
-    vcn = ce.client.get_cluster(cluster).data.vcn_id
-    finished(ce, ce.client.delete_cluster(cluster))
-    return vcn
+def a_vcn(tenancy):
+    """A network with a subnet."""
+    vcn = data(f"oci network vcn create -c {tenancy} --display-name cli --cidr-blocks '[\"10.9.0.0/16\"]' "
+               "--wait-for-state AVAILABLE --wait-interval-seconds 1")["id"]
+    subnet = data(f"oci network subnet create -c {tenancy} --vcn-id {vcn} --display-name cli --cidr-block 10.9.1.0/24 "
+                  "--wait-for-state AVAILABLE --wait-interval-seconds 1")["id"]
+    if [item["id"] for item in data(f"oci network subnet list -c {tenancy} --vcn-id {vcn}")] != [subnet]:
+        raise Mismatch("oci network subnet list does not show the subnet")
+    return vcn, subnet
 
 
-def pool_details(_, __, shape):
-    """Placement and pods of a pool."""
-    return json.dumps([{"faultDomain": ["FAULT-DOMAIN-1"]}]), json.dumps({"shape": shape})
+def people(tenancy):
+    """Identity's main commands."""
+    user = data(f"oci iam user create --name cli-user --description x -c {tenancy}")["id"]
+    group = data(f"oci iam group create --name cli-group --description x -c {tenancy}")["id"]
+    run(f"oci iam group add-user --user-id {user} --group-id {group}")
+    if [item["id"] for item in data(f"oci iam group list-users --group-id {group} -c {tenancy}")] != [user]:
+        raise Mismatch("oci iam group list-users does not show the user")
+    run(f"oci iam group remove-user --user-id {user} --group-id {group} --force")
+    run(f"oci iam group delete --group-id {group} --force")
+    run(f"oci iam user delete --user-id {user} --force")
+    compartment = data(f"oci iam compartment create -c {tenancy} --name cli-part --description x "
+                       "--wait-for-state ACTIVE --wait-interval-seconds 1")["id"]
+    if compartment not in [item["id"] for item in data(f"oci iam compartment list -c {tenancy} --all")]:
+        raise Mismatch("oci iam compartment list does not show the compartment")
+    run(f"oci iam compartment delete --compartment-id {compartment} --force")
 
 
 def kubectl(cluster, node):

@@ -5,8 +5,8 @@ import uuid
 import oci
 from oci.container_engine import ContainerEngineClient, ContainerEngineClientCompositeOperations, models
 
-from checks import Mismatch
-from service import Service, options
+from checks import Mismatch, expect
+from service import Service
 
 TAGS = {"team": "a"}
 
@@ -26,12 +26,6 @@ def finished(ce, response, expected="SUCCEEDED"):
         errors = ce.call("list_work_request_errors", ce.tenancy, work.id).data
         raise Mismatch(f"{work.operation_type} ended {work.status}: {errors}")
     return work.resources[0].identifier
-
-
-def expect(what, found, wanted):
-    """Fails unless they are equal."""
-    if found != wanted:
-        raise Mismatch(f"{what}: {found!r} instead of {wanted!r}")
 
 
 def drive(ce):
@@ -166,7 +160,7 @@ def refusals(ce, cluster):
     ce.fails(404, "NotAuthorizedOrNotFound", "get_cluster", other)
     ce.fails(400, "InvalidParameter", "create_cluster", models.CreateClusterDetails(
         name="", compartment_id=ce.tenancy, kubernetes_version="v0.1.0"))
-    stranger = ContainerEngineClient(dict(ce.config, user=ce.user[:-4] + "aaaa"), **options())
+    stranger = ContainerEngineClient(dict(ce.config, user=ce.user[:-4] + "aaaa"), **ce.options)
     try:
         stranger.list_clusters(ce.tenancy)
     except oci.exceptions.ServiceError as error:

@@ -9,12 +9,6 @@ import oci
 from checks import Mismatch, check_model
 
 
-def options():
-    """How clients are made: the endpoint is all that differs from a program that uses Oracle's cloud. Errors are seen
-    at once."""
-    return {"service_endpoint": os.environ["HAKO_ENDPOINT"], "retry_strategy": oci.retry.NoneRetryStrategy()}
-
-
 class Service:
     """A client of `module` whose every answer is checked."""
 
@@ -25,7 +19,9 @@ class Service:
         oci.config.validate_config(config)
         self.config = config
         self.tenancy, self.user = config["tenancy"], config["user"]
-        self.client = client(config, **options())
+        # The endpoint is all that differs from a program that uses Oracle's cloud. Errors are seen at once.
+        self.options = {"service_endpoint": os.environ["HAKO_ENDPOINT"], "retry_strategy": oci.retry.NoneRetryStrategy()}
+        self.client = client(config, **self.options)
         self.client.base_client.session.hooks["response"].append(self._keep)
         self.operations = sorted(n for n, f in inspect.getmembers(client, inspect.isfunction) if is_operation(n, f))
 
