@@ -11,13 +11,30 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
+use kube_schema::Release;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
+/// How many minor releases a node may be older than its cluster; it is never newer.
+/// Source: Kubernetes, "Version Skew Policy", kubelet.
+const MAX_SKEW: u16 = 3;
+
 /// The version of a cluster that asks for none.
-pub(crate) const DEFAULT_VERSION: &str = "v1.36.0";
+pub(crate) fn default_version() -> &'static str {
+    kube_schema::newest().version
+}
+
 /// Versions that can be asked for, oldest first.
-const VERSIONS: &[&str] = &[DEFAULT_VERSION];
+pub(crate) fn versions() -> Vec<&'static str> {
+    kube_schema::releases().iter().map(|release| release.version).collect()
+}
+
+/// What is spoken by a cluster of `version`: the release of its minor, or the oldest if that is not offered any more.
+pub(crate) fn release(version: &str) -> &'static Release {
+    let all = kube_schema::releases();
+    let minor = numbers(version).map(|(minor, _)| minor);
+    all.iter().find(|release| Some(release.minor) == minor).unwrap_or(&all[0])
+}
 
 /// A size and kind of processor that pods run on.
 #[derive(Debug, Clone, Copy)]
@@ -62,10 +79,10 @@ pub(crate) fn shape(name: &str) -> Result<Shape, Error> {
 
 /// Refuses versions that are not offered.
 pub(crate) fn check_version(version: &str) -> Result<(), Error> {
-    if VERSIONS.contains(&version) {
+    if versions().contains(&version) {
         return Ok(());
     }
-    let message = format!("kubernetesVersion {version:?} is not offered; use one of {}", VERSIONS.join(", "));
+    let message = format!("kubernetesVersion {version:?} is not offered; use one of {}", versions().join(", "));
     Err(invalid(message))
 }
 
@@ -73,21 +90,48 @@ pub(crate) fn check_version(version: &str) -> Result<(), Error> {
 pub(crate) fn upgrades(version: &str) -> Vec<&'static str> {
     let Some(from) = numbers(version) else { return Vec::new() };
     let next = |to: (u32, u32)| to > from && to.0 - from.0 <= 1;
-    VERSIONS.iter().filter(|version| numbers(version).is_some_and(next)).copied().collect()
+    versions().into_iter().filter(|version| numbers(version).is_some_and(next)).collect()
 }
 
-/// Refuses versions to which a cluster cannot be upgraded.
-pub(crate) fn check_upgrade(from: &str, to: &str) -> Result<(), Error> {
+/// Refuses versions to which a cluster cannot be upgraded, also because of the versions of its pools.
+pub(crate) fn check_upgrade(from: &str, to: &str, pools: &[String]) -> Result<(), Error> {
     let offered = upgrades(from);
     if offered.contains(&to) {
-        return Ok(());
+        return match pools.iter().find(|pool| !fits(to, pool)) {
+            None => Ok(()),
+            Some(pool) => Err(invalid(format!(
+                "kubernetesVersion: a virtual node pool is at {pool}, which may be {MAX_SKEW} minor versions older than \
+                 its cluster at most; upgrade the pool first"
+            ))),
+        };
     }
     let list = if offered.is_empty() { "none: it is the newest".to_owned() } else { offered.join(", ") };
     Err(invalid(format!("kubernetesVersion: {from} cannot become {to:?}; upgrades from it: {list}")))
 }
 
+/// Whether nodes of `pool` may be in a cluster of `cluster`.
+fn fits(cluster: &str, pool: &str) -> bool {
+    let (Some(cluster), Some(pool)) = (numbers(cluster), numbers(pool)) else { return false };
+    pool <= cluster && cluster.0 - pool.0 <= MAX_SKEW
+}
+
+/// Refuses versions that a pool of `from` in a cluster of `cluster` cannot get.
+pub(crate) fn check_pool_upgrade(cluster: &str, from: &str, to: &str) -> Result<(), Error> {
+    check_version(to)?;
+    if numbers(to) < numbers(from) {
+        return Err(invalid(format!("kubernetesVersion: the virtual node pool is at {from} and cannot go back to {to}")));
+    }
+    if fits(cluster, to) {
+        return Ok(());
+    }
+    Err(invalid(format!(
+        "kubernetesVersion: nodes are never newer than their cluster, nor more than {MAX_SKEW} minor versions older: \
+         {to} does not fit a cluster of {cluster}; upgrade the cluster first"
+    )))
+}
+
 /// Minor and patch of `v1.<minor>.<patch>`.
-fn numbers(version: &str) -> Option<(u32, u32)> {
+fn numbers(version: &str) -> Option<(u16, u16)> {
     let (minor, patch) = version.strip_prefix("v1.")?.split_once('.')?;
     Some((minor.parse().ok()?, patch.parse().ok()?))
 }
@@ -103,7 +147,7 @@ async fn cluster_options(
     Path(id): Path<String>,
 ) -> Result<Response, Error> {
     let versions = if id == "all" {
-        VERSIONS.to_vec()
+        versions()
     } else {
         let cluster = crate::cluster::store::get(&cloud.db, &caller.principal.tenant_id, &id).await?;
         upgrades(&cluster.ok_or_else(|| not_found("cluster", &id))?.kubernetes_version)
@@ -139,8 +183,39 @@ mod tests {
 
     #[test]
     fn the_newest_version_has_no_upgrades() {
-        assert!(upgrades(DEFAULT_VERSION).is_empty());
-        assert_eq!(upgrades("v1.35.4"), [DEFAULT_VERSION]);
-        assert!(upgrades("v1.34.9").is_empty());
+        assert!(upgrades(default_version()).is_empty());
+        assert_eq!(upgrades("v1.35.4"), [default_version()]);
+        assert_eq!(upgrades("v1.34.2"), ["v1.35.0"]);
+        assert_eq!(upgrades("v1.34.1"), ["v1.34.2", "v1.35.0"]);
+        assert!(upgrades("v1.32.9").is_empty());
+    }
+
+    fn said(result: Result<(), Error>) -> String {
+        result.map_or_else(|error| error.to_string(), |()| "yes".into())
+    }
+
+    #[test]
+    fn a_cluster_goes_up_by_one_minor_and_never_back() {
+        assert_eq!(said(check_upgrade("v1.34.2", "v1.35.0", &[])), "yes");
+        assert!(said(check_upgrade("v1.34.2", "v1.36.0", &[])).contains("upgrades from it: v1.35.0"));
+        assert!(said(check_upgrade("v1.36.0", "v1.35.0", &[])).contains("it is the newest"));
+        assert!(said(check_upgrade("v1.35.0", "v1.36.0", &["v1.32.1".into()])).contains("upgrade the pool first"));
+        assert_eq!(said(check_upgrade("v1.35.0", "v1.36.0", &["v1.33.1".into(), "v1.35.0".into()])), "yes");
+    }
+
+    #[test]
+    fn a_pool_is_never_newer_than_its_cluster_and_never_goes_back() {
+        assert_eq!(said(check_pool_upgrade("v1.36.0", "v1.34.2", "v1.36.0")), "yes");
+        assert_eq!(said(check_pool_upgrade("v1.36.0", "v1.34.2", "v1.34.2")), "yes");
+        assert!(said(check_pool_upgrade("v1.35.0", "v1.35.0", "v1.36.0")).contains("upgrade the cluster first"));
+        assert!(said(check_pool_upgrade("v1.36.0", "v1.35.0", "v1.34.2")).contains("cannot go back"));
+        assert!(said(check_pool_upgrade("v1.36.0", "v1.35.0", "v1.35.7")).contains("not offered"));
+        assert!(fits("v1.36.0", "v1.33.9") && !fits("v1.36.0", "v1.32.9") && !fits("v1.36.0", "v1.36.1"));
+    }
+
+    #[test]
+    fn a_version_that_is_offered_no_more_is_spoken_as_its_minor() {
+        let spoken = |version| release(version).version;
+        assert_eq!([spoken("v1.35.9"), spoken("v1.20.1"), spoken("v1.36.0")], ["v1.35.0", "v1.34.2", "v1.36.0"]);
     }
 }

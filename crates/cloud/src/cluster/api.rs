@@ -27,6 +27,8 @@ pub(crate) fn routes() -> Router<Arc<Cloud>> {
     Router::new()
         .route("/clusters", get(list).post(create))
         .route("/clusters/{id}", get(read).put(update).delete(remove))
+        .route("/clusters/{id}/actions/pause", post(pause))
+        .route("/clusters/{id}/actions/resume", post(resume))
         .route("/clusters/{id}/kubeconfig/content", post(create_kubeconfig))
 }
 
@@ -71,6 +73,16 @@ async fn update(
 
 async fn remove(State(cloud): State<Arc<Cloud>>, caller: Caller, Path(id): Path<String>) -> Result<Response, Error> {
     Ok(accepted(&operation::delete(&cloud, &caller, &id).await?))
+}
+
+/// Our addition.
+async fn pause(State(cloud): State<Arc<Cloud>>, caller: Caller, Path(id): Path<String>) -> Result<Response, Error> {
+    Ok(accepted(&operation::pause(&cloud, &caller, &id, true).await?))
+}
+
+/// Our addition.
+async fn resume(State(cloud): State<Arc<Cloud>>, caller: Caller, Path(id): Path<String>) -> Result<Response, Error> {
+    Ok(accepted(&operation::pause(&cloud, &caller, &id, false).await?))
 }
 
 async fn create_kubeconfig(

@@ -1,6 +1,6 @@
 //! Clusters as they are on the wire. Source of names and shapes: OCI Container Engine API 20180222.
 
-use super::{Cluster, ClusterType, Mark};
+use super::{Cluster, ClusterType, Mark, Rotation};
 use crate::{Error, catalog, error::invalid, rest::time};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -135,6 +135,34 @@ pub(crate) struct CreateClusterDetails {
     pub(crate) kind: Option<ClusterType>,
 }
 
+/// When old credentials shall end.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct StartCredentialRotationDetails {
+    pub(crate) auto_completion_delay_duration: String,
+}
+
+/// How far a rotation is.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct CredentialRotationStatus {
+    status: &'static str,
+    status_details: &'static str,
+    time_auto_completion_scheduled: Option<String>,
+}
+
+impl From<&Cluster> for CredentialRotationStatus {
+    fn from(cluster: &Cluster) -> Self {
+        let (status, status_details) = match cluster.rotation {
+            Rotation::Completed => ("COMPLETED", "COMPLETED"),
+            Rotation::Issuing => ("IN_PROGRESS", "ISSUING_NEW_CREDENTIALS"),
+            Rotation::Waiting => ("WAITING", "NEW_CREDENTIALS_ISSUED"),
+            Rotation::Retiring => ("IN_PROGRESS", "RETIRING_OLD_CREDENTIALS"),
+        };
+        Self { status, status_details, time_auto_completion_scheduled: cluster.rotation_due_ms.map(time) }
+    }
+}
+
 /// What is kept of a cluster as its caller gave it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -213,6 +241,8 @@ pub(crate) struct ClusterResponse {
     metadata: Metadata,
     lifecycle_state: &'static str,
     lifecycle_details: Option<String>,
+    /// Our addition.
+    is_paused: bool,
     endpoints: Endpoints,
     available_kubernetes_upgrades: Vec<&'static str>,
     image_policy_config: Option<ImagePolicyConfig>,
@@ -267,6 +297,7 @@ impl ClusterResponse {
             metadata: Metadata::new(cluster.created, cluster.updated, cluster.deleted),
             lifecycle_state: cluster.state.as_str(),
             lifecycle_details: cluster.details,
+            is_paused: cluster.is_paused,
             endpoints: Endpoints { kubernetes: endpoint.clone(), public_endpoint: endpoint },
             image_policy_config: cluster.spec.image_policy_config,
             cluster_pod_network_options: cluster

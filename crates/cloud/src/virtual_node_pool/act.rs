@@ -6,7 +6,7 @@ use super::{
     store,
 };
 use crate::{
-    Cloud, Error,
+    Cloud, Error, cluster,
     virtual_node::VirtualNode,
     work_request::{self, Status},
 };
@@ -47,11 +47,13 @@ pub(crate) async fn run(cloud: &Cloud, id: &VirtualNodePoolId) -> Result<Next, E
         Err(error) => return Err(error.into()),
     };
     let rows = store::nodes(&cloud.db, id).await?;
-    let observed = observe(&pool, &rows, cluster.as_deref());
+    // After the pool: who pauses a cluster gives its pools another version, so nothing is concluded from an old answer.
+    let paused = cluster::store::is_paused_all_tenants(&cloud.db, &pool.cluster_id).await?;
+    let observed = observe(&pool, &rows, cluster.as_deref(), paused);
     let now = cloud.now_ms();
     let actions = diff(&observed, now);
     let actor = Actor::system("system:cloud-controller-manager");
-    let run = Run { cloud, pool: &pool, rows: &rows, cluster, actor, now };
+    let run = Run { cloud, pool: &pool, rows: &rows, cluster, paused, actor, now };
     let (last, first): (Vec<&Action>, Vec<&Action>) = actions.iter().partition(|action| action.is_about_the_pool());
     run.act_on_nodes(first).await?;
     if !run.conclude(&last).await? {
@@ -74,7 +76,7 @@ fn kind(group: &str, version: &str, plural: &str) -> &'static Kind {
     kube_schema::by_plural(group, version, plural).expect("nodes and pods are built in")
 }
 
-fn observe(pool: &Pool, rows: &[VirtualNode], cluster: Option<&Cluster>) -> Observed {
+fn observe(pool: &Pool, rows: &[VirtualNode], cluster: Option<&Cluster>, paused: bool) -> Observed {
     let view = |row: &VirtualNode| {
         let object = cluster.and_then(|cluster| cluster.get(&node_key(&row.node_name)));
         NodeView {
@@ -95,7 +97,7 @@ fn observe(pool: &Pool, rows: &[VirtualNode], cluster: Option<&Cluster>) -> Obse
     Observed {
         state: pool.state,
         details: pool.details.clone(),
-        size: pool.size,
+        size: if paused { 0 } else { pool.size },
         state_ms: pool.state_ms,
         works: pool.work_request_id.is_some(),
         nodes: rows.iter().map(view).collect(),
@@ -113,6 +115,7 @@ fn look_at(pool: &Pool, row: &VirtualNode, cluster: &Cluster, object: &Object) -
         cordoned: value.pointer("/spec/unschedulable") == Some(&Value::Bool(true)),
         pods: if leaves || chooses { pods_on(cluster, &row.node_name).len() } else { 0 },
         stale: node::retemplate(pool, &value).is_some(),
+        behind: node::behind(pool, &value),
         address: node::internal_ip(&value),
     }
 }
@@ -136,6 +139,7 @@ struct Run<'a> {
     pool: &'a Pool,
     rows: &'a [VirtualNode],
     cluster: Option<Arc<Cluster>>,
+    paused: bool,
     actor: Actor,
     now: i64,
 }
@@ -284,6 +288,12 @@ impl Run<'_> {
         let leaving = pods_on(cluster, &row.node_name);
         for pod in leaving.iter().filter(|pod| pod.meta.deletion.is_none()).take(EVICTIONS) {
             let (namespace, name) = (&*pod.key.namespace, &*pod.key.name);
+            if self.paused {
+                // There is no other node to move to: disruption budgets would only keep pods running.
+                let (pods, options) = (kind("", "v1", "pods"), DeleteOptions::default());
+                gone(ops::delete(cluster, pods, namespace, name, &options, &self.actor).await)?;
+                continue;
+            }
             match ops::evict(cluster, namespace, name, &DeleteOptions::default(), &self.actor).await {
                 Ok(()) => {}
                 // A disruption budget says "not now", or the pod is gone: the next look tells.
@@ -323,6 +333,7 @@ impl Run<'_> {
         let Some(work) = &self.pool.work_request_id else { return Ok(()) };
         let (status, message) = match outcome {
             Ok(()) if self.pool.state == LifecycleState::Deleting => (Status::Succeeded, "virtual node pool deleted"),
+            Ok(()) if self.paused => (Status::Succeeded, "the cluster is paused: virtual nodes come when it is resumed"),
             Ok(()) => (Status::Succeeded, "all virtual nodes are ready"),
             Err(why) => (Status::Failed, why.as_str()),
         };

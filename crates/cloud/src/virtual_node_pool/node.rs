@@ -17,6 +17,9 @@ const POOL_ANNOTATION: &str = "hako.dev/virtual-node-pool-id";
 /// Annotation: labels and taints as the pool gave them last, so that a change takes back what it no longer names.
 const TEMPLATE_ANNOTATION: &str = "hako.dev/virtual-node-template";
 
+/// Annotation: the version that its virtual-kubelet shall say.
+const VERSION_ANNOTATION: &str = "hako.dev/kubernetes-version";
+
 /// Labels that the service sets itself.
 const RESERVED: &[&str] = &["type", "kubernetes.io/hostname", "kubernetes.io/os", "kubernetes.io/arch"];
 /// Domains of labels that the service sets itself.
@@ -75,6 +78,7 @@ pub(crate) fn object(pool: &Pool, node: &VirtualNode, region: &str) -> Value {
                 NODE_ANNOTATION: node.id.as_str(),
                 POOL_ANNOTATION: pool.id.as_str(),
                 TEMPLATE_ANNOTATION: template(pool),
+                VERSION_ANNOTATION: pool.kubernetes_version,
             },
         },
         "spec": {
@@ -89,13 +93,20 @@ pub(crate) fn provider_id(node: &VirtualNode) -> String {
     format!("hako://{}", node.id)
 }
 
-/// The merge patch that gives an existing Node the pool's labels and taints, and takes back those it gave before; `None`
-/// if it has them. Others' labels and taints stay.
+/// Whether a Node reports another version than its pool's.
+pub(crate) fn behind(pool: &Pool, node: &Value) -> bool {
+    let reported = node.pointer("/status/nodeInfo/kubeletVersion").and_then(Value::as_str);
+    reported.is_some_and(|version| version != pool.kubernetes_version)
+}
+
+/// The merge patch that gives an existing Node the pool's labels, taints and version, and takes back labels and taints it
+/// gave before; `None` if it has them. Others' labels and taints stay.
 pub(crate) fn retemplate(pool: &Pool, current: &Value) -> Option<Value> {
     let wanted = template(pool);
-    let annotation = current.pointer("/metadata/annotations").and_then(|all| all.get(TEMPLATE_ANNOTATION));
-    let before = annotation.and_then(Value::as_str).unwrap_or("{}");
-    if before == wanted {
+    let annotation =
+        |name: &str| current.pointer("/metadata/annotations").and_then(|all| all.get(name)).and_then(Value::as_str);
+    let before = annotation(TEMPLATE_ANNOTATION).unwrap_or("{}");
+    if before == wanted && annotation(VERSION_ANNOTATION) == Some(&pool.kubernetes_version) {
         return None;
     }
     let before: Value = serde_json::from_str(before).unwrap_or_default();
@@ -115,7 +126,7 @@ pub(crate) fn retemplate(pool: &Pool, current: &Value) -> Option<Value> {
         "metadata": {
             "resourceVersion": current["metadata"]["resourceVersion"],
             "labels": labels,
-            "annotations": {TEMPLATE_ANNOTATION: wanted},
+            "annotations": {TEMPLATE_ANNOTATION: wanted, VERSION_ANNOTATION: pool.kubernetes_version},
         },
         "spec": {"taints": taints},
     }))
@@ -232,6 +243,20 @@ mod tests {
         assert_eq!(patch["metadata"]["labels"], json!({"a": null, "b": "2"}));
         let keys: Vec<_> = patch["spec"]["taints"].as_array().unwrap().iter().map(|t| t["key"].clone()).collect();
         assert_eq!(keys, ["users", "u"]);
+    }
+
+    #[test]
+    fn an_upgrade_reaches_the_node_and_is_done_when_its_kubelet_says_so() {
+        let mut pool = pool(&[("a", "1")], &[]);
+        let mut current = object(&pool, &node(&pool), "local-1");
+        pool.kubernetes_version = "v1.37.0".into();
+        let patch = retemplate(&pool, &current).unwrap();
+        assert_eq!(patch["metadata"]["annotations"][VERSION_ANNOTATION], "v1.37.0");
+        assert!(!behind(&pool, &current), "nothing is reported yet");
+        current["status"] = json!({"nodeInfo": {"kubeletVersion": "v1.36.0"}});
+        assert!(behind(&pool, &current));
+        current["status"] = json!({"nodeInfo": {"kubeletVersion": "v1.37.0"}});
+        assert!(!behind(&pool, &current));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What callers do with pools: each is one transaction; the reconciler does the rest.
 
-use super::{LifecycleState, MAX_NODES, Pool, apply, plan, store, wire::CreatePoolDetails, wire::UpdatePoolDetails};
+use super::{LifecycleState, Pool, apply, plan, store, wire::CreatePoolDetails, wire::UpdatePoolDetails};
 use crate::{
     Cloud, Error, cluster,
     error::not_found,
@@ -30,7 +30,7 @@ pub(super) async fn create(cloud: &Cloud, caller: &Caller, body: &[u8]) -> Resul
     let cluster = cluster::store::lock(&mut txn, tenant, &details.cluster_id).await?;
     let cluster = cluster.ok_or_else(|| not_found("cluster", &details.cluster_id))?;
     let mut pool = plan(details, &cluster, compartment, &cloud.config, now)?;
-    check_room(&mut txn, &pool).await?;
+    check_room(&mut txn, &pool, &cluster).await?;
     let work = WorkRequest { id, ..begin(Operation::PoolCreate, &pool, now) };
     pool.work_request_id = Some(work.id.as_str().to_owned());
     let message = format!("creating virtual node pool {:?} with {} nodes", pool.display_name, pool.size);
@@ -45,19 +45,24 @@ pub(super) async fn create(cloud: &Cloud, caller: &Caller, body: &[u8]) -> Resul
 pub(super) async fn update(cloud: &Cloud, caller: &Caller, id: &str, body: &[u8]) -> Result<WorkRequestId, Error> {
     let details: UpdatePoolDetails = rest::body(body)?;
     let now = cloud.now_ms();
+    let cluster_id = find(cloud, caller, id).await?.cluster_id;
     let mut txn = cloud.db.begin().await?;
+    // The cluster first, as in `create`: its lock keeps the count of its nodes exact, and its version as it is.
+    let cluster = cluster::store::lock(&mut txn, &caller.principal.tenant_id, cluster_id.as_str()).await?;
+    let cluster = cluster.ok_or_else(|| not_found("virtual node pool", id))?;
     let pool = lock(&mut txn, caller, id).await?;
     caller.check_etag(&pool.etag())?;
     pool.require_settled()?;
-    let mut pool = apply(pool, details, &cloud.config)?;
-    check_room(&mut txn, &pool).await?;
+    let mut pool = apply(pool, details, &cluster, &cloud.config)?;
+    check_room(&mut txn, &pool, &cluster).await?;
     supersede(&mut txn, &pool, "the virtual node pool is being updated anew", now).await?;
     let work = begin(Operation::PoolUpdate, &pool, now);
     pool.work_request_id = Some(work.id.as_str().to_owned());
     pool.state = LifecycleState::Updating;
     pool.updated_ms = Some(now);
     pool.state_ms = now;
-    let message = format!("updating virtual node pool {:?} to {} nodes", pool.display_name, pool.size);
+    let (name, size, version) = (&pool.display_name, pool.size, &pool.kubernetes_version);
+    let message = format!("updating virtual node pool {name:?} to {size} nodes of {version}");
     work_request::store::insert(&mut txn, &work, &message).await?;
     store::update(&mut txn, &pool).await?;
     txn.commit().await?;
@@ -107,12 +112,13 @@ async fn supersede(txn: &mut PgConnection, pool: &Pool, why: &str, now_ms: i64) 
 }
 
 /// Refuses sizes with which the cluster would have too many nodes.
-async fn check_room(txn: &mut PgConnection, pool: &Pool) -> Result<(), Error> {
-    let others = store::size_of_others(txn, &pool.cluster_id, &pool.id).await?;
-    if others + i64::from(pool.size) <= i64::from(MAX_NODES) {
+async fn check_room(txn: &mut PgConnection, pool: &Pool, cluster: &cluster::Cluster) -> Result<(), Error> {
+    let (others, most) = (store::size_of_others(txn, &pool.cluster_id, &pool.id).await?, cluster.kind.max_nodes());
+    if others + i64::from(pool.size) <= i64::from(most) {
         return Ok(());
     }
-    let message = format!("a cluster may have {MAX_NODES} virtual nodes; its other pools have {others} already");
+    let kind = cluster.kind;
+    let message = format!("a {kind} may have {most} nodes; this one's other pools have {others} already");
     Err(oci::Error::limit_exceeded(message).into())
 }
 
