@@ -9,7 +9,7 @@ pub(crate) mod rotation;
 pub(crate) mod store;
 pub(crate) mod wire;
 
-use crate::{Error, catalog, error::invalid, words::words};
+use crate::{Error, access::Resource, caller::Owned, catalog, error::invalid, words::words};
 use domain::{ClusterId, CompartmentId, TenantId, UserId};
 use kube_api::{ClusterFacts, KeyGenerations};
 use network::Cidr;
@@ -99,6 +99,19 @@ impl ClusterType {
             Self::Basic => 1000,
             Self::Enhanced => 2000,
         }
+    }
+}
+
+impl Owned for Cluster {
+    const RESOURCE: Resource = Resource::Clusters;
+    const NOUN: &'static str = "cluster";
+
+    fn compartment(&self) -> &CompartmentId {
+        &self.compartment_id
+    }
+
+    fn name(&self) -> &str {
+        &self.name
     }
 }
 

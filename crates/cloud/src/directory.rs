@@ -1,9 +1,13 @@
 //! Tells the Kubernetes API and the fleet what they must know of a cluster: whose it is, what it speaks, who may use it,
 //! and its address ranges.
 
-use crate::cluster::{Cluster, ClusterState, store};
+use crate::{
+    access::{Resource, Verb},
+    cluster::{Cluster, ClusterState, store},
+    policy::Policies,
+};
 use dashmap::DashMap;
-use domain::{ClusterId, Principal};
+use domain::{ClusterId, CompartmentId, Principal};
 use kube_api::{Access, Answer, ClusterDirectory, ClusterFacts, Rights};
 use sqlx::PgPool;
 use std::{
@@ -31,12 +35,14 @@ pub struct Network {
 #[derive(Debug)]
 pub struct Directory {
     db: PgPool,
+    pub(crate) policies: Arc<Policies>,
     clusters: DashMap<ClusterId, Known>,
 }
 
 #[derive(Debug)]
 struct Known {
     facts: Arc<ClusterFacts>,
+    compartment: CompartmentId,
     at: Instant,
 }
 
@@ -44,13 +50,15 @@ impl Directory {
     /// A directory over control's schema.
     #[must_use]
     pub fn new(db: PgPool) -> Arc<Self> {
-        Arc::new(Self { db, clusters: DashMap::new() })
+        let policies = Arc::new(Policies::new(db.clone()));
+        Arc::new(Self { db, policies, clusters: DashMap::new() })
     }
 
     /// Takes over what was just stored of a cluster.
     pub(crate) fn learn(&self, cluster: &Cluster) -> Arc<ClusterFacts> {
         let facts = Arc::new(cluster.facts());
-        let known = Known { facts: Arc::clone(&facts), at: Instant::now() };
+        let compartment = cluster.compartment_id.clone();
+        let known = Known { facts: Arc::clone(&facts), compartment, at: Instant::now() };
         self.clusters.insert(cluster.id.clone(), known);
         facts
     }
@@ -82,6 +90,16 @@ impl Directory {
         }
     }
 
+    /// What policies give a user in a cluster, whose facts were asked for before.
+    async fn rights(&self, id: &ClusterId, principal: &Principal) -> Result<Option<Arc<Access>>, String> {
+        let Some(compartment) = self.clusters.get(id).map(|known| known.compartment.clone()) else { return Ok(None) };
+        let grants = self.policies.grants(&principal.tenant_id).await.map_err(|error| error.to_string())?;
+        let may = |verb| grants.allow(&principal.groups, verb, Resource::Clusters, &compartment);
+        let rights = [(Verb::Manage, Rights::Admin), (Verb::Use, Rights::Edit), (Verb::Read, Rights::View)];
+        let most = rights.into_iter().find(|(verb, _)| may(*verb));
+        Ok(most.map(|(_, rights)| Arc::new(Access { rights, groups: grants.group_ids(&principal.groups) })))
+    }
+
     /// Owner and address ranges of a cluster that is not deleted.
     ///
     /// # Errors
@@ -102,8 +120,7 @@ impl ClusterDirectory for Directory {
         Box::pin(self.look_up(cluster))
     }
 
-    fn access<'a>(&'a self, _: &'a ClusterId, principal: &'a Principal) -> Answer<'a, Arc<Access>> {
-        let access = Access { rights: Rights::Admin, groups: principal.groups.clone() };
-        Box::pin(async move { Ok(Some(Arc::new(access))) })
+    fn access<'a>(&'a self, cluster: &'a ClusterId, principal: &'a Principal) -> Answer<'a, Arc<Access>> {
+        Box::pin(self.rights(cluster, principal))
     }
 }

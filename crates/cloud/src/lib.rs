@@ -2,6 +2,9 @@
 //! them so. Owns identity (tenancies, users, API keys) and the tables of `*_create_cloud.sql`. Never touches hosts
 //! (the fleet's) or Kubernetes objects other than Nodes and what bootstrap makes.
 
+mod access;
+mod audit;
+mod caller;
 mod catalog;
 mod cluster;
 mod config;
@@ -10,9 +13,12 @@ mod error;
 mod form;
 pub mod identity;
 mod metrics;
+mod openapi;
+mod policy;
 mod rest;
 mod retry;
 mod sql;
+mod tag;
 mod virtual_node;
 mod virtual_node_pool;
 mod words;
@@ -35,12 +41,17 @@ use reconcile::{Backoff, Queue};
 use sqlx::PgPool;
 use std::{sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
+use utoipa_axum::router::OpenApiRouter;
 use worker::Key;
 
 /// Path below which the Container Engine API lies.
 pub const PREFIX: &str = "/20180222";
-/// Versions of other APIs of the cloud that the gateway passes here; none of them has a path yet.
-const OTHER_APIS: [&str; 2] = ["/20210415", "/20160918"];
+/// Path below which Container Instances' API lies.
+pub const INSTANCES_PREFIX: &str = "/20210415";
+/// Path below which identity and networks lie.
+pub const CORE_PREFIX: &str = "/20160918";
+/// Path below which the audit log lies.
+pub const AUDIT_PREFIX: &str = "/20190901";
 /// Largest body. Source: no request of the API comes near it.
 const MAX_BODY_BYTES: usize = 1 << 20;
 
@@ -56,6 +67,7 @@ pub struct Cloud {
     pub(crate) stores: Arc<Stores>,
     pub(crate) directory: Arc<Directory>,
     pub(crate) config: Config,
+    pub(crate) policies: Arc<policy::Policies>,
     hosts: Arc<dyn ClusterHosts>,
     clock: Arc<dyn Clock>,
     queue: Queue<Key>,
@@ -79,7 +91,8 @@ impl Cloud {
         config: Config,
     ) -> Arc<Self> {
         let backoff = Backoff { base: Duration::from_millis(100), limit: Duration::from_secs(30), jitter: 0.2 };
-        Arc::new(Self { db, stores, directory, config, hosts, clock, queue: Queue::new(backoff) })
+        let policies = Arc::clone(&directory.policies);
+        Arc::new(Self { db, stores, directory, config, policies, hosts, clock, queue: Queue::new(backoff) })
     }
 
     /// Reconciles clusters and pools until `stop`.
@@ -113,23 +126,49 @@ impl Cloud {
     }
 }
 
-/// All routes: the public ones below [`PREFIX`], and `/internal/v1/keys/{kid}` for the gateway.
-pub fn router(cloud: Arc<Cloud>) -> Router {
-    let public = Router::new()
+/// The public routes, each documented where it is handled.
+fn public() -> OpenApiRouter<Arc<Cloud>> {
+    let engine = OpenApiRouter::new()
         .merge(cluster::api::routes())
         .merge(virtual_node_pool::api::routes())
         .merge(virtual_node::api::routes())
         .merge(work_request::api::routes())
-        .merge(catalog::routes())
-        .fallback(no_such_path)
-        .method_not_allowed_fallback(no_such_method);
-    let empty = || Router::new().route("/", any(no_such_path)).fallback(no_such_path);
-    let apis = OTHER_APIS.iter().fold(Router::new().nest(PREFIX, public), |all, prefix| all.nest(prefix, empty()));
+        .merge(catalog::routes());
+    let instances = OpenApiRouter::new();
+    let core = OpenApiRouter::new();
+    OpenApiRouter::with_openapi(openapi::head())
+        .nest(PREFIX, shut(engine))
+        .nest(INSTANCES_PREFIX, shut(instances))
+        .nest(CORE_PREFIX, shut(core))
+        .nest(AUDIT_PREFIX, shut(audit::api::routes()))
+}
+
+/// Answers whatever has no route in OCI's form.
+fn shut(routes: OpenApiRouter<Arc<Cloud>>) -> OpenApiRouter<Arc<Cloud>> {
+    routes.fallback(no_such_path)
+}
+
+/// All routes: the public ones with their OpenAPI document, and `/internal/v1/keys/{kid}` for the gateway.
+pub fn router(cloud: Arc<Cloud>) -> Router {
+    let (routes, document) = openapi::split(public());
+    // The root of a nested router is not within its fallback.
+    let roots = [PREFIX, INSTANCES_PREFIX, CORE_PREFIX, AUDIT_PREFIX].map(|prefix| format!("{prefix}/"));
+    let routes = roots.iter().fold(routes, |routes, root| routes.route(root, any(no_such_path)));
+    let operations = audit::Operations::of(&document);
+    let keep = axum::middleware::from_fn_with_state((Arc::clone(&cloud), Arc::new(operations)), form::keep);
     Router::new()
-        .merge(apis.layer(axum::middleware::from_fn(form::keep)))
+        .merge(routes.method_not_allowed_fallback(no_such_method).layer(keep))
+        .merge(openapi::serve(&document))
         .route("/internal/v1/keys/{kid}", get(identity::api::get_key))
         .layer(axum::extract::DefaultBodyLimit::max(MAX_BODY_BYTES))
         .with_state(cloud)
+}
+
+/// The OpenAPI document of all public routes, as JSON.
+#[must_use]
+pub fn openapi_json() -> String {
+    let (_, document) = openapi::split(public());
+    document.to_pretty_json().expect("a document of texts and numbers serialises")
 }
 
 async fn no_such_path() -> axum::response::Response {

@@ -3,7 +3,7 @@
 pub(crate) mod api;
 pub(crate) mod store;
 
-use crate::words::words;
+use crate::{access::Resource, caller::Owned, words::words};
 use domain::{ClusterId, CompartmentId, TenantId, WorkRequestId};
 
 words! {
@@ -56,6 +56,19 @@ pub(crate) struct WorkRequest {
     pub(crate) accepted_ms: i64,
     pub(crate) started_ms: Option<i64>,
     pub(crate) finished_ms: Option<i64>,
+}
+
+impl Owned for WorkRequest {
+    const RESOURCE: Resource = Resource::ClusterWorkRequests;
+    const NOUN: &'static str = "work request";
+
+    fn compartment(&self) -> &CompartmentId {
+        &self.compartment_id
+    }
+
+    fn name(&self) -> &str {
+        self.operation.as_str()
+    }
 }
 
 impl Operation {

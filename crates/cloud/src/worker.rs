@@ -1,7 +1,7 @@
 //! What drives the reconcilers: a queue of clusters and pools, woken by requests, by Node events and by a period.
 
 use crate::{
-    Cloud, Error, cluster,
+    Cloud, Error, audit, cluster,
     metrics::{Metrics, Runs},
     retry, virtual_node_pool, work_request,
 };
@@ -101,6 +101,7 @@ async fn purge(cloud: &Cloud) {
         let now = cloud.now_ms();
         let purged = async {
             retry::purge_all_tenants(&cloud.db, now).await?;
+            audit::purge_all_tenants(&cloud.db, now - audit::KEEP_MS).await?;
             cluster::store::purge_all_tenants(&cloud.db, now - KEEP_MS).await?;
             work_request::store::purge_all_tenants(&cloud.db, now - KEEP_MS).await
         };

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 /// What somebody may do in a cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Rights {
-    /// Read what is no secret: policy verb `read` (or `inspect`) on clusters.
+    /// Read what is no secret: policy verb `read` on clusters.
     View,
     /// Change what runs: policy verb `use` on clusters.
     Edit,

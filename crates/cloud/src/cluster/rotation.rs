@@ -4,6 +4,7 @@
 use super::{Cluster, ClusterState, Rotation, operation, store, wire};
 use crate::{
     Cloud, Error,
+    access::Verb,
     error::invalid,
     rest::{self, Caller},
 };
@@ -21,7 +22,7 @@ pub(super) async fn start(cloud: &Cloud, caller: &Caller, id: &str, body: &[u8])
     let details: StartCredentialRotationDetails = rest::body(body)?;
     let delay = delay_ms(&details.auto_completion_delay_duration)?;
     let mut txn = cloud.db.begin().await?;
-    let mut cluster = operation::lock(&mut txn, caller, id).await?;
+    let mut cluster = operation::lock(&mut txn, caller, id, Verb::Manage).await?;
     caller.check_etag(&cluster.etag())?;
     cluster.require_active()?;
     if cluster.rotation != Rotation::Completed {
@@ -37,7 +38,7 @@ pub(super) async fn start(cloud: &Cloud, caller: &Caller, id: &str, body: &[u8])
 /// Begins to end the old credentials.
 pub(super) async fn complete(cloud: &Cloud, caller: &Caller, id: &str) -> Result<WorkRequestId, Error> {
     let mut txn = cloud.db.begin().await?;
-    let cluster = operation::lock(&mut txn, caller, id).await?;
+    let cluster = operation::lock(&mut txn, caller, id, Verb::Manage).await?;
     caller.check_etag(&cluster.etag())?;
     cluster.require_active()?;
     if cluster.rotation != Rotation::Waiting {

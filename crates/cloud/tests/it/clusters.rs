@@ -208,7 +208,7 @@ async fn requests_and_reconciliations_are_counted_without_names() {
     let deleted = tenant.call("DELETE", &format!("/clusters/{id}"), &[], "").await;
     tenant.ended(&deleted.header("opc-work-request-id")).await;
     let text = runtime::metrics::registry().encode();
-    let line = "cloud_api_requests_total{route=\"/20180222/clusters/{id}\",method=\"GET\",code=\"200\"}";
+    let line = "cloud_api_requests_total{route=\"/20180222/clusters/{clusterId}\",method=\"GET\",code=\"200\"}";
     assert!(text.contains(line), "{text}");
     assert!(text.contains("cloud_reconcile_runs_total{kind=\"cluster\",outcome=\"done\"}"), "{text}");
     assert!(!text.contains("ocid1."), "{text}");

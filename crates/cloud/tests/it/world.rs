@@ -123,11 +123,20 @@ impl World {
             .execute(&self.db)
             .await
             .unwrap();
+        sqlx::query(
+            "insert into policies (id, tenancy_id, compartment_id, name, description, statements, created_ms)
+             values ('ocid1.policy.hako.local-1.' || md5($1), $1, $1, 'Tenant Admin Policy', '', array[$2], 0)",
+        )
+        .bind(tenant.as_str())
+        .bind("Allow group Administrators to manage all-resources in tenancy")
+        .execute(&self.db)
+        .await
+        .unwrap();
         let principal = Principal {
             tenant_id: tenant.clone(),
             user_id: UserId::generate(),
             user_name: "admin".into(),
-            groups: vec![],
+            groups: vec!["Administrators".into()],
             cluster_id: None,
         };
         Tenant { world: self, id: tenant, principal }
