@@ -121,7 +121,9 @@ fn fits(cluster: &str, pool: &str) -> bool {
 pub(crate) fn check_pool_upgrade(cluster: &str, from: &str, to: &str) -> Result<(), Error> {
     check_version(to)?;
     if numbers(to) < numbers(from) {
-        return Err(invalid(format!("kubernetesVersion: the virtual node pool is at {from} and cannot go back to {to}")));
+        return Err(invalid(format!(
+            "kubernetesVersion: the virtual node pool is at {from} and cannot go back to {to}"
+        )));
     }
     if fits(cluster, to) {
         return Ok(());
@@ -139,7 +141,11 @@ fn numbers(version: &str) -> Option<(u16, u16)> {
 }
 
 pub(crate) fn routes() -> OpenApiRouter<Arc<Cloud>> {
-    OpenApiRouter::new().routes(routes!(cluster_options)).routes(routes!(pod_shapes))
+    OpenApiRouter::new()
+        .routes(routes!(cluster_options))
+        .routes(routes!(pod_shapes))
+        .routes(routes!(node_pool_options))
+        .routes(routes!(addon_options))
 }
 
 /// Lists the Kubernetes versions offered. `clusterOptionId` is `all`, or a cluster's: then the versions that it can be upgraded to.
@@ -182,6 +188,52 @@ async fn pod_shapes(caller: Caller, params: Params) -> Result<Response, Error> {
     let shapes: Vec<PodShape> =
         SHAPES.iter().filter(|shape| wanted.is_none_or(|name| name == shape.name)).map(PodShape::from).collect();
     Ok(Json(shapes).into_response())
+}
+
+/// Lists what pools of managed nodes can be made with: nothing, as they are not offered.
+#[utoipa::path(
+    get,
+    path = "/nodePoolOptions/{nodePoolOptionId}",
+    tag = "Catalogue",
+    operation_id = "get_node_pool_options",
+    params(("nodePoolOptionId" = String, Path, description = "`all`, or a cluster")),
+    responses((status = 200, description = "OK", body = NodePoolOptions)),
+    extensions(("x-hako-access" = json!("any"))),
+)]
+async fn node_pool_options(
+    State(cloud): State<Arc<Cloud>>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Response, Error> {
+    if id != "all" {
+        crate::cluster::operation::find(&cloud, &caller, &id, Verb::Read).await?;
+    }
+    Ok(resource(NodePoolOptions { kubernetes_versions: versions(), ..NodePoolOptions::default() }, None))
+}
+
+/// Lists the add-ons offered: none.
+#[utoipa::path(
+    get,
+    path = "/addonOptions",
+    tag = "Catalogue",
+    operation_id = "list_addon_options",
+    params(("kubernetesVersion" = String, Query, description = "For clusters of this version")),
+    responses((status = 200, description = "OK", body = Vec<String>)),
+    extensions(("x-hako-access" = json!("any"))),
+)]
+async fn addon_options(_: Caller, params: Params) -> Result<Response, Error> {
+    check_version(params.required("kubernetesVersion")?)?;
+    Ok(Json(Vec::<String>::new()).into_response())
+}
+
+/// What pools of managed nodes can be made with.
+#[derive(Debug, Default, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct NodePoolOptions {
+    kubernetes_versions: Vec<&'static str>,
+    shapes: Vec<&'static str>,
+    images: Vec<&'static str>,
+    sources: Vec<&'static str>,
 }
 
 /// What clusters can be made with.

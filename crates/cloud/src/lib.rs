@@ -19,6 +19,7 @@ mod rest;
 mod retry;
 mod sql;
 mod tag;
+mod unoffered;
 mod virtual_node;
 mod virtual_node_pool;
 mod words;
@@ -133,7 +134,8 @@ fn public() -> OpenApiRouter<Arc<Cloud>> {
         .merge(virtual_node_pool::api::routes())
         .merge(virtual_node::api::routes())
         .merge(work_request::api::routes())
-        .merge(catalog::routes());
+        .merge(catalog::routes())
+        .merge(unoffered::routes());
     let instances = OpenApiRouter::new();
     let core = OpenApiRouter::new();
     OpenApiRouter::with_openapi(openapi::head())

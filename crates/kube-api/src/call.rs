@@ -1,6 +1,12 @@
 //! One request to a resource, read and authorised.
 
-use crate::{actor::Actor, negotiate::Answer, path::ResourcePath, query::Query, state::{ApiState, ClusterFacts}};
+use crate::{
+    actor::Actor,
+    negotiate::Answer,
+    path::ResourcePath,
+    query::Query,
+    state::{ApiState, ClusterFacts},
+};
 use http::HeaderMap;
 use kube_schema::Kind;
 use kube_store::Cluster;

@@ -151,8 +151,11 @@ fn aggregated_resource(kind: &'static Kind) -> Value {
 }
 
 fn group(release: &Release, name: &str) -> Value {
-    let versions: Vec<Value> =
-        release.versions(name).into_iter().map(|v| json!({"groupVersion": format!("{name}/{v}"), "version": v})).collect();
+    let versions: Vec<Value> = release
+        .versions(name)
+        .into_iter()
+        .map(|v| json!({"groupVersion": format!("{name}/{v}"), "version": v}))
+        .collect();
     json!({"name": name, "preferredVersion": versions[0], "versions": versions})
 }
 

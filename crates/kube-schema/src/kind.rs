@@ -236,11 +236,13 @@ mod tests {
 
     #[test]
     fn a_kind_is_served_from_the_release_that_brought_it() {
-        let first: HashMap<&str, u16> = FIRST.lines().filter_map(|l| l.split_once(' ')).map(|(d, m)| (d, m.parse().unwrap())).collect();
+        let first: HashMap<&str, u16> =
+            FIRST.lines().filter_map(|l| l.split_once(' ')).map(|(d, m)| (d, m.parse().unwrap())).collect();
         let oldest = crate::releases()[0].minor;
         for kind in kinds() {
             let message = crate::message_of_kind(kind).name;
-            let minor = first.iter().find(|(definition, _)| definition.ends_with(&format!(".{message}"))).map(|(_, m)| *m);
+            let minor =
+                first.iter().find(|(definition, _)| definition.ends_with(&format!(".{message}"))).map(|(_, m)| *m);
             let expect = minor.filter(|minor| *minor > oldest).unwrap_or(0);
             assert_eq!(kind.since, expect, "{message}: came with {minor:?}");
         }
@@ -249,7 +251,9 @@ mod tests {
     #[test]
     fn an_older_release_lacks_what_came_later() {
         let [old, new] = ["v1.34.2", "v1.36.0"].map(|version| crate::release(version).unwrap());
-        assert!(!old.groups().contains(&"storagemigration.k8s.io") && new.groups().contains(&"storagemigration.k8s.io"));
+        assert!(
+            !old.groups().contains(&"storagemigration.k8s.io") && new.groups().contains(&"storagemigration.k8s.io")
+        );
         assert_eq!(old.versions("scheduling.k8s.io"), ["v1"]);
         assert_eq!(new.versions("scheduling.k8s.io"), ["v1", "v1alpha2"]);
         assert_eq!((old.groups()[0], new.kinds().count()), ("", kinds().len()));

@@ -88,7 +88,7 @@ pub(crate) async fn run(cloud: &Cloud, id: &ClusterId) -> Result<Next, Error> {
         act(cloud, &cluster, *action).await?;
     }
     let unfinished = |action: &Action| {
-        matches!(action, Action::DropNodes | Action::Wait | Action::ClearHosts | Action::Expire)
+        matches!(action, Action::DropNodes | Action::Wait | Action::ClearHosts | Action::Issue | Action::Expire)
     };
     Ok(if actions.iter().any(unfinished) { Next::After(LOOK_AGAIN) } else { Next::Settled })
 }

@@ -333,7 +333,9 @@ impl Run<'_> {
         let Some(work) = &self.pool.work_request_id else { return Ok(()) };
         let (status, message) = match outcome {
             Ok(()) if self.pool.state == LifecycleState::Deleting => (Status::Succeeded, "virtual node pool deleted"),
-            Ok(()) if self.paused => (Status::Succeeded, "the cluster is paused: virtual nodes come when it is resumed"),
+            Ok(()) if self.paused => {
+                (Status::Succeeded, "the cluster is paused: virtual nodes come when it is resumed")
+            }
             Ok(()) => (Status::Succeeded, "all virtual nodes are ready"),
             Err(why) => (Status::Failed, why.as_str()),
         };

@@ -185,7 +185,7 @@ async fn a_kubeconfig_leads_to_the_gateway() {
         answer.text.contains("certificate-authority-data: Q0E=") && answer.text.contains("current-context: \"de: mo\"")
     );
     let options = tenant.get("/clusterOptions/all").await.body;
-    assert_eq!(options["kubernetesVersions"][0], "v1.36.0");
+    assert_eq!(options["kubernetesVersions"], json!(["v1.34.2", "v1.35.0", "v1.36.0"]));
 }
 
 #[tokio::test(flavor = "multi_thread")]

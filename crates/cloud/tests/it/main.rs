@@ -3,5 +3,6 @@
 
 mod clusters;
 mod identity;
+mod life;
 mod pools;
 mod world;

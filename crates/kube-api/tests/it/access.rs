@@ -95,9 +95,8 @@ async fn users_may_do_what_policies_say() {
     let world = World::new("rights").await;
     let client = reqwest::Client::new();
     let [nobody, reader, editor] = [None, Some(Rights::View), Some(Rights::Edit)].map(|rights| world.user(rights));
-    let get = |who: &Principal, path: &str| {
-        answer(client.get(world.url(path)).header("x-hako-principal", who.to_header()))
-    };
+    let get =
+        |who: &Principal, path: &str| answer(client.get(world.url(path)).header("x-hako-principal", who.to_header()));
     let secrets = "/api/v1/namespaces/default/secrets";
     assert_eq!(get(&nobody, "/version").await.0, 404);
     assert_eq!([get(&reader, PODS).await.0, get(&reader, "/version").await.0], [200, 200]);
@@ -106,7 +105,10 @@ async fn users_may_do_what_policies_say() {
         "secrets is forbidden: User {:?} cannot list resource \"secrets\" in API group \"\" in the namespace \"default\"",
         reader.user_id.as_str()
     );
-    assert_eq!((code, refused["message"].as_str(), refused["reason"].as_str()), (403, Some(&*expect), Some("Forbidden")));
+    assert_eq!(
+        (code, refused["message"].as_str(), refused["reason"].as_str()),
+        (403, Some(&*expect), Some("Forbidden"))
+    );
     assert_eq!([get(&editor, secrets).await.0, get(&editor, "/api/v1/nodes").await.0], [200, 403]);
     let review = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"});
     let url = world.url("/apis/authentication.k8s.io/v1/selfsubjectreviews");
