@@ -65,8 +65,8 @@ pub(crate) fn diff(observed: Observed) -> Vec<Action> {
         ClusterState::Active if observed.rotation == Rotation::Waiting && observed.due => vec![Action::Expire],
         ClusterState::Active | ClusterState::Failed | ClusterState::Deleted => vec![],
         ClusterState::Updating => match observed.rotation {
-            Rotation::Issuing => vec![Action::Issue, Action::Settle],
-            Rotation::Retiring => vec![Action::Retire, Action::Settle],
+            Rotation::Issuing => vec![Action::Issue],
+            Rotation::Retiring => vec![Action::Retire],
             Rotation::Completed | Rotation::Waiting if observed.following > 0 => vec![Action::Wait],
             Rotation::Completed | Rotation::Waiting if !observed.paused => vec![Action::Settle],
             Rotation::Completed | Rotation::Waiting if observed.nodes > 0 => vec![Action::Wait],
@@ -87,10 +87,10 @@ pub(crate) async fn run(cloud: &Cloud, id: &ClusterId) -> Result<Next, Error> {
     for action in &actions {
         act(cloud, &cluster, *action).await?;
     }
-    let unfinished = |action: &Action| {
-        matches!(action, Action::DropNodes | Action::Wait | Action::ClearHosts | Action::Issue | Action::Expire)
-    };
-    Ok(if actions.iter().any(unfinished) { Next::After(LOOK_AGAIN) } else { Next::Settled })
+    let last = |action: &Action| matches!(action, Action::Make | Action::DropStore | Action::Bury | Action::Settle);
+    // A rotation that begins to wait may be due at once.
+    let waits = cluster.rotation == Rotation::Waiting && actions.contains(&Action::Settle);
+    Ok(if actions.iter().all(last) && !waits { Next::Settled } else { Next::After(LOOK_AGAIN) })
 }
 
 async fn observe(cloud: &Cloud, cluster: &Cluster) -> Result<Observed, Error> {
@@ -262,8 +262,8 @@ mod tests {
     #[test]
     fn a_rotation_goes_on_when_it_is_told_to_or_its_time_has_come() {
         let updating = |rotation| Observed { state: ClusterState::Updating, rotation, ..REST };
-        check(updating(Rotation::Issuing), "[Issue, Settle]");
-        check(updating(Rotation::Retiring), "[Retire, Settle]");
+        check(updating(Rotation::Issuing), "[Issue]");
+        check(updating(Rotation::Retiring), "[Retire]");
         check(updating(Rotation::Waiting), "[Settle]");
         check(Observed { rotation: Rotation::Waiting, due: true, ..REST }, "[Expire]");
         check(Observed { due: true, ..REST }, "[]");

@@ -7,6 +7,8 @@ use crate::{
     access::Verb,
     error::invalid,
     rest::{self, Caller},
+    virtual_node_pool,
+    worker::Key,
 };
 use domain::WorkRequestId;
 use jiff::{Span, SpanRelativeTo};
@@ -89,10 +91,15 @@ async fn step(
     (from, to): (Rotation, Rotation),
     keys: KeyGenerations,
 ) -> Result<(), Error> {
-    let mut connection = cloud.db.acquire().await?;
-    if store::rotate(&mut connection, &cluster.id, (from, to), keys).await? {
-        cloud.directory.learn(&Cluster { keys, rotation: to, ..cluster.clone() });
+    let mut txn = cloud.db.begin().await?;
+    if !store::rotate(&mut txn, &cluster.id, (from, to), keys).await? {
+        return Ok(());
     }
+    // Nodes tell the virtual-kubelets, which give running pods new tokens.
+    let pools = virtual_node_pool::store::follow_cluster(&mut txn, &cluster.id, cloud.now_ms()).await?;
+    txn.commit().await?;
+    cloud.directory.learn(&Cluster { keys, rotation: to, ..cluster.clone() });
+    pools.into_iter().for_each(|pool| cloud.wake(Key::Pool(cluster.id.clone(), pool)));
     Ok(())
 }
 

@@ -202,10 +202,20 @@ pub(super) async fn rotate(
     Ok(done.rows_affected() == 1)
 }
 
-/// Whether a cluster is paused; one that is not there is not.
-pub(crate) async fn is_paused_all_tenants(db: &PgPool, id: &ClusterId) -> Result<bool, sqlx::Error> {
-    let found = sqlx::query_scalar("select is_paused from clusters where id = $1").bind(id.as_str());
-    Ok(found.fetch_optional(db).await?.unwrap_or(false))
+/// What a cluster's pools go by.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Terms {
+    /// There shall be no nodes.
+    pub(crate) paused: bool,
+    /// Generation of the key that signs service-account tokens.
+    pub(crate) key_generation: u32,
+}
+
+/// What the pools of a cluster go by.
+pub(crate) async fn terms_all_tenants(db: &PgPool, id: &ClusterId) -> Result<Terms, sqlx::Error> {
+    let query = sqlx::query("select is_paused, key_generation from clusters where id = $1").bind(id.as_str());
+    let Some(row) = query.fetch_optional(db).await? else { return Ok(Terms::default()) };
+    Ok(Terms { paused: row.try_get("is_paused")?, key_generation: generation(&row, "key_generation")? })
 }
 
 /// Begins a deletion.

@@ -44,7 +44,7 @@ pub(crate) struct ObjectView {
     pub(crate) cordoned: bool,
     /// Pods on it that have not ended.
     pub(crate) pods: usize,
-    /// Its labels, taints or version are not the pool's.
+    /// Its labels, taints or version are not the pool's, or the key's generation not the cluster's.
     pub(crate) stale: bool,
     /// It still reports another version than the pool's.
     pub(crate) behind: bool,
