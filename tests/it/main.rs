@@ -5,5 +5,6 @@
 mod input;
 mod journey;
 mod kill;
+mod lifecycle;
 mod telemetry;
 mod workload;

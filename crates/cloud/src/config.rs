@@ -7,6 +7,8 @@ pub struct Config {
     pub gateway_url: String,
     /// PEM of the CA that signed the gateway's certificate.
     pub gateway_ca_pem: String,
+    /// Suffix of the clusters' own host names, `<unique part of the OCID>.<suffix>`, at the gateway; none: they have none.
+    pub cluster_domain: Option<String>,
     /// The gateway as hosts reach it: where the Service `kubernetes` leads inside of clusters.
     pub api_endpoint: Option<(std::net::Ipv4Addr, u16)>,
     /// The region's name; label `topology.kubernetes.io/region`.
@@ -22,6 +24,7 @@ impl Default for Config {
         Self {
             gateway_url: "https://127.0.0.1".into(),
             gateway_ca_pem: String::new(),
+            cluster_domain: None,
             api_endpoint: None,
             region: "local-1".into(),
             availability_domains: vec!["local-1-AD-1".into()],

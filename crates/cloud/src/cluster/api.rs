@@ -1,6 +1,6 @@
 //! `/clusters`.
 
-use super::{Cluster, ClusterState, kubeconfig, operation, rotation, store, wire};
+use super::{Cluster, ClusterState, kubeconfig::{self, Endpoint}, operation, rotation, store, wire};
 use crate::{
     Cloud, Error,
     access::{Resource, Verb},
@@ -13,7 +13,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use http::header;
+use http::{HeaderMap, header};
 use problem::oci;
 use std::sync::Arc;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -230,6 +230,7 @@ async fn create_kubeconfig(
     State(cloud): State<Arc<Cloud>>,
     caller: Caller,
     Path(id): Path<String>,
+    headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Error> {
     let details: wire::CreateKubeconfigDetails =
@@ -242,6 +243,9 @@ async fn create_kubeconfig(
         let message = format!("the cluster is {}: it has no endpoint", cluster.state);
         return Err(oci::Error::incorrect_state(message).into());
     }
-    let yaml = kubeconfig::content(&cluster, &cloud.config.gateway_url, &cloud.config.gateway_ca_pem);
+    let config = &cloud.config;
+    let server = kubeconfig::server(&cluster, details.endpoint.unwrap_or(Endpoint::Legacy), config)?;
+    let tool = kubeconfig::Tool::of(&headers);
+    let yaml = kubeconfig::content(&cluster, &server, &config.gateway_ca_pem, tool, &config.region);
     Ok(([(header::CONTENT_TYPE, "application/x-yaml")], yaml).into_response())
 }

@@ -1,6 +1,6 @@
 //! Clusters as they are on the wire. Source of names and shapes: OCI Container Engine API 20180222.
 
-use super::{Cluster, ClusterType, Mark, Rotation};
+use super::{Cluster, ClusterType, Mark, Rotation, kubeconfig::Endpoint};
 use crate::{
     Error, catalog,
     error::invalid,
@@ -108,11 +108,11 @@ wire! {
         #[serde(rename = "type")]
         kind: ClusterType,
     }
-    /// What a kubeconfig should be for.
+    /// What a kubeconfig should be for. `expiration` is of token version 1 and means nothing any more.
     CreateKubeconfigDetails {
         token_version: String,
         expiration: i64,
-        endpoint: String,
+        endpoint: Endpoint,
     }
 }
 

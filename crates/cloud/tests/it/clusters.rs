@@ -184,6 +184,18 @@ async fn a_kubeconfig_leads_to_the_gateway() {
     assert!(
         answer.text.contains("certificate-authority-data: Q0E=") && answer.text.contains("current-context: \"de: mo\"")
     );
+    let path = format!("/clusters/{id}/kubeconfig/content");
+    let agent = [("user-agent", "Oracle-PythonSDK/2.189.0 (python 3.12.3) Oracle-PythonCLI/3.95.1")];
+    let body = json!({"tokenVersion": "2.0.0", "expiration": 2592000, "endpoint": "PUBLIC_ENDPOINT"}).to_string();
+    let ocis = tenant.call("POST", &path, &agent, &body).await.text;
+    let words = ["ce", "cluster", "generate-token", "--cluster-id", &id, "--region", "local-1"];
+    let words: String = words.iter().map(|word| format!("      - \"{word}\"\n")).collect();
+    assert!(ocis.contains(&format!("      command: oci\n      args:\n{words}")), "{ocis}");
+    let host = id.rsplit('.').next().unwrap();
+    let named = tenant.post(&path, &json!({"endpoint": "VCN_HOSTNAME"})).await.text;
+    assert!(named.contains(&format!("server: \"https://{host}.clusters.example:8443\"")), "{named}");
+    assert_eq!(tenant.post(&path, &json!({"endpoint": "MOON"})).await.code(), "400 InvalidParameter");
+    assert_eq!(tenant.post(&path, &json!({"tokenVersion": "1.0.0"})).await.code(), "400 InvalidParameter");
     let options = tenant.get("/clusterOptions/all").await.body;
     assert_eq!(options["kubernetesVersions"], json!(["v1.34.2", "v1.35.0", "v1.36.0"]));
 }

@@ -104,6 +104,7 @@ impl World {
         let config = cloud::Config {
             gateway_url: "https://gw:8443".into(),
             gateway_ca_pem: "CA".into(),
+            cluster_domain: Some("clusters.example".into()),
             ..cloud::Config::default()
         };
         let hosts = Arc::new(Hosts(fleet));
