@@ -18,6 +18,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
+use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 /// How an operation is answered.
@@ -36,9 +37,11 @@ enum Answer {
     Fixed(fn() -> Value),
 }
 
-#[derive(Deserialize)]
+/// What is read of a request for a pool of managed nodes.
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct Body {
+#[schema(as = CreateNodePoolDetails)]
+struct NodePoolDetails {
     compartment_id: String,
 }
 
@@ -73,12 +76,12 @@ impl Ask {
                 Err(invalid(why))
             }
             Answer::RefuseInCompartment(kind, why) => {
-                let body: Body = rest::body(&self.body)?;
+                let body: NodePoolDetails = rest::body(&self.body)?;
                 self.caller.compartment_for_new(&body.compartment_id, kind)?;
                 Err(invalid(why))
             }
             Answer::Missing(noun) => {
-                // The most specific id is the last one in the path.
+                // Nobody may know of what is not there: `any` of the document. The most specific id is named.
                 let id = ["nodeId", "nodePoolId", "addonName", "workloadMappingId", "clusterId"];
                 Err(not_found(noun, id.iter().find_map(|name| self.id(name)).unwrap_or_default()))
             }
@@ -102,9 +105,9 @@ impl Ask {
 }
 
 /// Makes a handler and its documentation of each row:
-/// `summary, name: method path [parameters] access => answer`.
+/// `summary, name: method path [parameters] (body) access => answer`.
 macro_rules! operations {
-    ($($summary:tt $name:ident: $method:tt $path:tt [$($place:tt $param:tt),*] $access:tt => $answer:expr;)*) => {
+    ($($summary:tt $name:ident: $method:tt $path:tt [$($place:tt $param:tt),*] $(($body:ty))? $access:literal => $answer:expr;)*) => {
         $(
             #[doc = $summary]
             #[utoipa::path(
@@ -112,6 +115,7 @@ macro_rules! operations {
                 path = $path,
                 tag = "Not offered",
                 params($(($param = String, $place, description = "As in the path or query")),*),
+                $(request_body = $body,)?
                 responses((status = 200, description = "What there is of it", body = Value)),
                 extensions(("x-hako-access" = json!($access))),
             )]
@@ -156,24 +160,24 @@ operations! {
         "manage clusters" => Answer::RefuseInCluster(NO_DECOMMISSION);
     "There is no decommission." get_public_api_endpoint_decommission_status:
         get "/clusters/{clusterId}/publicApiEndpointDecommissionStatus" [Path "clusterId"]
-        "read clusters" => Answer::Missing("endpoint decommission of cluster");
+        "any" => Answer::Missing("endpoint decommission of cluster");
     "Refused: endpoints are the gateway's." update_cluster_endpoint_config:
         post "/clusters/{clusterId}/actions/updateEndpointConfig" [Path "clusterId"]
         "manage clusters" => Answer::RefuseInCluster(ONE_ENDPOINT);
     "Refused: use virtual node pools." create_node_pool:
-        post "/nodePools" [] "manage cluster-node-pools" => Answer::RefuseInCompartment(Resource::NodePools, NO_NODE_POOLS);
+        post "/nodePools" [] (NodePoolDetails) "manage cluster-node-pools" => Answer::RefuseInCompartment(Resource::NodePools, NO_NODE_POOLS);
     "Lists no pools of managed nodes." list_node_pools:
         get "/nodePools" [Query "compartmentId"]
         "inspect cluster-node-pools" => Answer::NoneInCompartment(Resource::NodePools);
     "There are no pools of managed nodes." get_node_pool:
-        get "/nodePools/{nodePoolId}" [Path "nodePoolId"] "read cluster-node-pools" => Answer::Missing("node pool");
+        get "/nodePools/{nodePoolId}" [Path "nodePoolId"] "any" => Answer::Missing("node pool");
     "There are no pools of managed nodes." update_node_pool:
-        put "/nodePools/{nodePoolId}" [Path "nodePoolId"] "manage cluster-node-pools" => Answer::Missing("node pool");
+        put "/nodePools/{nodePoolId}" [Path "nodePoolId"] "any" => Answer::Missing("node pool");
     "There are no pools of managed nodes." delete_node_pool:
-        delete "/nodePools/{nodePoolId}" [Path "nodePoolId"] "manage cluster-node-pools" => Answer::Missing("node pool");
+        delete "/nodePools/{nodePoolId}" [Path "nodePoolId"] "any" => Answer::Missing("node pool");
     "There are no managed nodes." delete_node:
         delete "/nodePools/{nodePoolId}/node/{nodeId}" [Path "nodePoolId", Path "nodeId"]
-        "manage cluster-node-pools" => Answer::Missing("node");
+        "any" => Answer::Missing("node");
     "Refused: nodes have no machine." reboot_cluster_node:
         post "/clusters/{clusterId}/nodes/{nodeId}/actions/reboot" [Path "clusterId", Path "nodeId"]
         "manage clusters" => Answer::RefuseInCluster(NO_MACHINE);
@@ -186,13 +190,13 @@ operations! {
         get "/clusters/{clusterId}/addons" [Path "clusterId"] "read clusters" => Answer::NoneInCluster;
     "There are no add-ons." get_addon:
         get "/clusters/{clusterId}/addons/{addonName}" [Path "clusterId", Path "addonName"]
-        "read clusters" => Answer::Missing("add-on");
+        "any" => Answer::Missing("add-on");
     "There are no add-ons." update_addon:
         put "/clusters/{clusterId}/addons/{addonName}" [Path "clusterId", Path "addonName"]
-        "manage clusters" => Answer::Missing("add-on");
+        "any" => Answer::Missing("add-on");
     "There are no add-ons." disable_addon:
         delete "/clusters/{clusterId}/addons/{addonName}" [Path "clusterId", Path "addonName"]
-        "manage clusters" => Answer::Missing("add-on");
+        "any" => Answer::Missing("add-on");
     "Refused: workload mappings are not offered." create_workload_mapping:
         post "/clusters/{clusterId}/workloadMappings" [Path "clusterId"]
         "manage clusters" => Answer::RefuseInCluster(NO_MAPPINGS);
@@ -200,11 +204,11 @@ operations! {
         get "/clusters/{clusterId}/workloadMappings" [Path "clusterId"] "read clusters" => Answer::NoneInCluster;
     "There are no workload mappings." get_workload_mapping:
         get "/clusters/{clusterId}/workloadMappings/{workloadMappingId}" [Path "clusterId", Path "workloadMappingId"]
-        "read clusters" => Answer::Missing("workload mapping");
+        "any" => Answer::Missing("workload mapping");
     "There are no workload mappings." update_workload_mapping:
         put "/clusters/{clusterId}/workloadMappings/{workloadMappingId}" [Path "clusterId", Path "workloadMappingId"]
-        "manage clusters" => Answer::Missing("workload mapping");
+        "any" => Answer::Missing("workload mapping");
     "There are no workload mappings." delete_workload_mapping:
         delete "/clusters/{clusterId}/workloadMappings/{workloadMappingId}" [Path "clusterId", Path "workloadMappingId"]
-        "manage clusters" => Answer::Missing("workload mapping");
+        "any" => Answer::Missing("workload mapping");
 }

@@ -8,8 +8,8 @@ mod quantity;
 
 pub use clock::{Clock, SystemClock, unix_ms};
 pub use ids::{
-    ApiKeyId, ClusterId, CompartmentId, GroupId, HostId, IdError, MembershipId, PolicyId, SecurityGroupId, SubnetId,
-    TenantId, UserId, VcnId, VirtualNodeId, VirtualNodePoolId, WorkRequestId,
+    ApiKeyId, ClusterId, CompartmentId, GroupId, HostId, IdError, MembershipId, PolicyId, QuotaId, SecurityGroupId,
+    SubnetId, TenantId, UserId, VcnId, VirtualNodeId, VirtualNodePoolId, WorkRequestId,
 };
 pub use pod_size::{BilledSize, ContainerSize, PodSize, pod_size};
 pub use principal::{PRINCIPAL_HEADER, Principal, PrincipalError};

@@ -1,6 +1,10 @@
 //! `/clusters`.
 
-use super::{Cluster, ClusterState, kubeconfig::{self, Endpoint}, operation, rotation, store, wire};
+use super::{
+    Cluster, ClusterState,
+    kubeconfig::{self, Endpoint},
+    operation, rotation, store, wire,
+};
 use crate::{
     Cloud, Error,
     access::{Resource, Verb},

@@ -54,7 +54,9 @@ impl Tool {
 pub(crate) fn server(cluster: &Cluster, endpoint: Endpoint, config: &Config) -> Result<String, Error> {
     let gateway = &config.gateway_url;
     match (endpoint, &config.cluster_domain) {
-        (Endpoint::Legacy | Endpoint::Public | Endpoint::Private, _) => Ok(format!("{gateway}/clusters/{}", cluster.id)),
+        (Endpoint::Legacy | Endpoint::Public | Endpoint::Private, _) => {
+            Ok(format!("{gateway}/clusters/{}", cluster.id))
+        }
         (Endpoint::Hostname, Some(domain)) => {
             // The port is the gateway's; a host of an URL has at most one colon behind its brackets.
             let host = gateway.trim_start_matches("https://");
@@ -132,6 +134,9 @@ mod tests {
         assert_eq!(tool("hako/0.0.0"), Tool::Hako);
         assert_eq!(Tool::of(&HeaderMap::new()), Tool::Hako);
         let (command, words, _) = Tool::Oci.words("ID", "local-1");
-        assert_eq!(format!("{command} {}", words.join(" ")), "oci ce cluster generate-token --cluster-id ID --region local-1");
+        assert_eq!(
+            format!("{command} {}", words.join(" ")),
+            "oci ce cluster generate-token --cluster-id ID --region local-1"
+        );
     }
 }

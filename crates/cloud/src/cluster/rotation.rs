@@ -22,9 +22,9 @@ const MAX_DELAY_MS: i64 = 14 * 24 * 3600 * 1000;
 /// Begins a rotation.
 pub(super) async fn start(cloud: &Cloud, caller: &Caller, id: &str, body: &[u8]) -> Result<WorkRequestId, Error> {
     let details: StartCredentialRotationDetails = rest::body(body)?;
-    let delay = delay_ms(&details.auto_completion_delay_duration)?;
     let mut txn = cloud.db.begin().await?;
     let mut cluster = operation::lock(&mut txn, caller, id, Verb::Manage).await?;
+    let delay = delay_ms(&details.auto_completion_delay_duration)?;
     caller.check_etag(&cluster.etag())?;
     cluster.require_active()?;
     if cluster.rotation != Rotation::Completed {

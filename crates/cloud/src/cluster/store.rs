@@ -5,7 +5,7 @@ use crate::{
     rest::Page,
     sql::{column, compartment, json, word},
 };
-use domain::{ClusterId, CompartmentId, TenantId, VcnId};
+use domain::{ClusterId, CompartmentId, TenantId};
 use kube_api::KeyGenerations;
 use sqlx::{PgConnection, PgExecutor, PgPool, Postgres, QueryBuilder, Row, postgres::PgRow, types::Json};
 
@@ -245,19 +245,6 @@ pub(crate) async fn unsettled_all_tenants(db: &PgPool, now_ms: i64) -> Result<Ve
     .fetch_all(db)
     .await?;
     rows.iter().map(|row| column(row, "id")).collect()
-}
-
-/// The default network of a compartment, made at first use.
-pub(super) async fn default_vcn(db: &mut PgConnection, compartment: &CompartmentId) -> Result<String, sqlx::Error> {
-    let row = sqlx::query(
-        "insert into default_vcns (compartment_id, vcn_id) values ($1, $2)
-         on conflict (compartment_id) do update set compartment_id = excluded.compartment_id returning vcn_id",
-    )
-    .bind(compartment.as_str())
-    .bind(VcnId::generate().as_str())
-    .fetch_one(db)
-    .await?;
-    row.try_get("vcn_id")
 }
 
 /// Forgets clusters that were deleted before `before_ms`, with their pools and nodes.

@@ -3,6 +3,8 @@
 
 mod clusters;
 mod identity;
+mod identity_api;
 mod life;
 mod pools;
+mod routes;
 mod world;
