@@ -2,7 +2,7 @@
 
 use super::{
     Cluster, ClusterState,
-    kubeconfig::{self, Endpoint},
+    kubeconfig::{self, Endpoint, TokenCommand},
     operation, rotation, store, wire,
 };
 use crate::{
@@ -17,7 +17,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use http::{HeaderMap, header};
+use http::header;
 use problem::oci;
 use std::sync::Arc;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -234,7 +234,6 @@ async fn create_kubeconfig(
     State(cloud): State<Arc<Cloud>>,
     caller: Caller,
     Path(id): Path<String>,
-    headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Error> {
     let details: wire::CreateKubeconfigDetails =
@@ -249,7 +248,7 @@ async fn create_kubeconfig(
     }
     let config = &cloud.config;
     let server = kubeconfig::server(&cluster, details.endpoint.unwrap_or(Endpoint::Legacy), config)?;
-    let tool = kubeconfig::Tool::of(&headers);
-    let yaml = kubeconfig::content(&cluster, &server, &config.gateway_ca_pem, tool, &config.region);
+    let command = details.token_command.unwrap_or(TokenCommand::Oci);
+    let yaml = kubeconfig::content(&cluster, &server, &config.gateway_ca_pem, command, &config.region);
     Ok(([(header::CONTENT_TYPE, "application/x-yaml")], yaml).into_response())
 }

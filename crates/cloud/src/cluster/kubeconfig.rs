@@ -3,7 +3,6 @@
 use super::Cluster;
 use crate::{Config, Error, error::invalid, words::words};
 use base64::{Engine, engine::general_purpose::STANDARD};
-use http::{HeaderMap, header::USER_AGENT};
 use serde_json::json;
 
 words! {
@@ -19,33 +18,23 @@ words! {
         /// The cluster's own host name.
         Hostname = "VCN_HOSTNAME",
     }
-}
 
-/// Which command gets tokens for the kubeconfig's user.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Tool {
-    /// `hako cluster generate-token`.
-    Hako,
-    /// `oci ce cluster generate-token`, as OKE writes it.
-    Oci,
-}
-
-impl Tool {
-    /// The command that the caller has: who calls with OCI's SDKs or command has theirs.
-    /// Source: their User-Agent, `Oracle-PythonSDK/2.1 (...)`, `Oracle-GoSDK/...`; the command adds `Oracle-PythonCLI/...`.
-    pub(crate) fn of(headers: &HeaderMap) -> Self {
-        let agent = headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
-        if agent.contains("Oracle-") || agent.contains("OracleCLI") { Self::Oci } else { Self::Hako }
+    /// The command that a kubeconfig's user gets tokens from.
+    TokenCommand {
+        /// `oci ce cluster generate-token`: a signed request.
+        Oci = "oci",
+        /// `hako cluster generate-token`: a JWT.
+        Hako = "hako",
     }
+}
 
-    fn words<'a>(self, id: &'a str, region: &'a str) -> (&'static str, Vec<&'a str>, &'static str) {
+impl TokenCommand {
+    /// The version of the credential that the command prints, and the command's arguments.
+    fn words<'a>(self, id: &'a str, region: &'a str) -> (&'static str, Vec<&'a str>) {
         let generate = ["cluster", "generate-token", "--cluster-id", id];
         match self {
-            Self::Hako => ("hako", generate.to_vec(), "Install the hako command and put it into your PATH."),
-            Self::Oci => {
-                let words = [&["ce"][..], &generate, &["--region", region]].concat();
-                ("oci", words, "Install the oci command (pip install oci-cli) and put it into your PATH.")
-            }
+            Self::Hako => ("v1", generate.to_vec()),
+            Self::Oci => ("v1beta1", [&["ce"][..], &generate, &["--region", region]].concat()),
         }
     }
 }
@@ -70,15 +59,15 @@ pub(crate) fn server(cluster: &Cluster, endpoint: Endpoint, config: &Config) -> 
     }
 }
 
-/// A kubeconfig as YAML. `ca_pem`: the CA that signed the server's certificate.
-pub(crate) fn content(cluster: &Cluster, server: &str, ca_pem: &str, tool: Tool, region: &str) -> String {
+/// A kubeconfig as YAML, whose user gets tokens from `command`. `ca_pem`: the CA that signed the server's certificate.
+pub(crate) fn content(cluster: &Cluster, server: &str, ca_pem: &str, command: TokenCommand, region: &str) -> String {
     // Names tell clusters apart that have the same name; the context has the cluster's own.
     let short = cluster.id.unique().get(..11).unwrap_or_default();
     let (cluster_name, user_name) = (format!("cluster-{short}"), format!("user-{short}"));
     // JSON strings are YAML strings: no name can break out of its place.
     let text = |value: &str| json!(value).to_string();
-    let (command, words, hint) = tool.words(cluster.id.as_str(), region);
-    let words: String = words.iter().map(|word| format!("      - {}\n", text(word))).collect();
+    let (version, words) = command.words(cluster.id.as_str(), region);
+    let words: String = words.iter().map(|word| format!("      - {word}\n")).collect();
     format!(
         r#"---
 apiVersion: v1
@@ -92,7 +81,7 @@ users:
 - name: {user_name}
   user:
     exec:
-      apiVersion: {version}
+      apiVersion: client.authentication.k8s.io/{version}
       command: {command}
       args:
 {words}      env: []
@@ -108,35 +97,7 @@ current-context: {context}
 "#,
         server = text(server),
         ca = STANDARD.encode(ca_pem),
-        // Source: what the command prints.
-        version = match tool {
-            Tool::Hako => "client.authentication.k8s.io/v1",
-            Tool::Oci => "client.authentication.k8s.io/v1beta1",
-        },
-        hint = text(hint),
+        hint = text(&format!("Install the {command} command and put it into your PATH.")),
         context = text(&cluster.name),
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn who_calls_with_ocis_clients_gets_their_command() {
-        let tool = |agent: &str| {
-            let mut headers = HeaderMap::new();
-            headers.insert(USER_AGENT, agent.parse().unwrap());
-            Tool::of(&headers)
-        };
-        assert_eq!(tool("Oracle-PythonSDK/2.189.0 (python 3.12.3; x86_64-Linux) Oracle-PythonCLI/3.95.1"), Tool::Oci);
-        assert_eq!(tool("Oracle-GoSDK/65.1 (linux/amd64; go/go1.22)"), Tool::Oci);
-        assert_eq!(tool("hako/0.0.0"), Tool::Hako);
-        assert_eq!(Tool::of(&HeaderMap::new()), Tool::Hako);
-        let (command, words, _) = Tool::Oci.words("ID", "local-1");
-        assert_eq!(
-            format!("{command} {}", words.join(" ")),
-            "oci ce cluster generate-token --cluster-id ID --region local-1"
-        );
-    }
 }

@@ -1,6 +1,6 @@
 //! Clusters as they are on the wire. Source of names and shapes: OCI Container Engine API 20180222.
 
-use super::{Cluster, ClusterType, Mark, Rotation, kubeconfig::Endpoint};
+use super::{Cluster, ClusterType, Mark, Rotation, kubeconfig};
 use crate::{
     Error, catalog,
     error::invalid,
@@ -112,7 +112,9 @@ wire! {
     CreateKubeconfigDetails {
         token_version: String,
         expiration: i64,
-        endpoint: Endpoint,
+        endpoint: kubeconfig::Endpoint,
+        /// Our addition: the command that makes tokens. OCI's own if it is left out.
+        token_command: kubeconfig::TokenCommand,
     }
 }
 
