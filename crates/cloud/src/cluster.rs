@@ -1,6 +1,7 @@
 //! Clusters: what a tenant asks for, the rules it must follow, and the life cycle from CREATING to DELETED.
 
 pub(crate) mod api;
+pub(crate) mod authority;
 pub(crate) mod kubeconfig;
 pub(crate) mod network;
 pub(crate) mod operation;

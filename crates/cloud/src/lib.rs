@@ -30,7 +30,7 @@ mod words;
 mod work_request;
 mod worker;
 
-pub use config::Config;
+pub use config::{Config, HostNames};
 pub use directory::{Directory, Network};
 pub use error::Error;
 pub use quota::{LimitError, set_limit};
@@ -39,6 +39,7 @@ use axum::{
     Router,
     routing::{any, get},
 };
+use dashmap::DashMap;
 use domain::{Clock, ClusterId};
 use futures::future::BoxFuture;
 use kube_store::Stores;
@@ -78,6 +79,8 @@ pub struct Cloud {
     pub(crate) directory: Arc<Directory>,
     pub(crate) config: Config,
     pub(crate) policies: Arc<policy::Policies>,
+    /// Certificates for clusters' host names.
+    pub(crate) leaves: DashMap<ClusterId, Arc<cluster::authority::Leaf>>,
     hosts: Arc<dyn ClusterHosts>,
     clock: Arc<dyn Clock>,
     queue: Queue<Key>,
@@ -102,7 +105,7 @@ impl Cloud {
     ) -> Arc<Self> {
         let backoff = Backoff { base: Duration::from_millis(100), limit: Duration::from_secs(30), jitter: 0.2 };
         let policies = Arc::clone(&directory.policies);
-        Arc::new(Self { db, stores, directory, config, policies, hosts, clock, queue: Queue::new(backoff) })
+        Arc::new(Self { db, stores, directory, config, policies, leaves: DashMap::new(), hosts, clock, queue: Queue::new(backoff) })
     }
 
     /// Reconciles clusters and pools until `stop`.
@@ -174,6 +177,7 @@ pub fn router(cloud: Arc<Cloud>) -> Router {
         .merge(routes.method_not_allowed_fallback(no_such_method).layer(keep))
         .merge(openapi::serve(&document))
         .route("/internal/v1/keys/{kid}", get(identity::api::get_key))
+        .route("/internal/v1/clusters/{id}/certificate", get(cluster::authority::api::get_certificate))
         .layer(axum::extract::DefaultBodyLimit::max(MAX_BODY_BYTES))
         .with_state(cloud)
 }

@@ -1,7 +1,7 @@
 //! `/clusters`.
 
 use super::{
-    Cluster, ClusterState,
+    Cluster, ClusterState, authority,
     kubeconfig::{self, Endpoint, TokenCommand},
     operation, rotation, store, wire,
 };
@@ -247,8 +247,13 @@ async fn create_kubeconfig(
         return Err(oci::Error::incorrect_state(message).into());
     }
     let config = &cloud.config;
-    let server = kubeconfig::server(&cluster, details.endpoint.unwrap_or(Endpoint::Legacy), config)?;
+    let endpoint = details.endpoint.unwrap_or(Endpoint::Legacy);
+    let server = kubeconfig::server(&cluster, endpoint, config)?;
+    let ca = match (endpoint, &config.host_names) {
+        (Endpoint::Hostname, Some(names)) => authority::bundle(&cloud, names, &cluster).await?,
+        _ => config.gateway_ca_pem.clone(),
+    };
     let command = details.token_command.unwrap_or(TokenCommand::Oci);
-    let yaml = kubeconfig::content(&cluster, &server, &config.gateway_ca_pem, command, &config.region);
+    let yaml = kubeconfig::content(&cluster, &server, &ca, command, &config.region);
     Ok(([(header::CONTENT_TYPE, "application/x-yaml")], yaml).into_response())
 }

@@ -42,16 +42,16 @@ impl TokenCommand {
 /// The server that a kubeconfig names.
 pub(crate) fn server(cluster: &Cluster, endpoint: Endpoint, config: &Config) -> Result<String, Error> {
     let gateway = &config.gateway_url;
-    match (endpoint, &config.cluster_domain) {
+    match (endpoint, &config.host_names) {
         (Endpoint::Legacy | Endpoint::Public | Endpoint::Private, _) => {
             Ok(format!("{gateway}/clusters/{}", cluster.id))
         }
-        (Endpoint::Hostname, Some(domain)) => {
+        (Endpoint::Hostname, Some(names)) => {
             // The port is the gateway's; a host of an URL has at most one colon behind its brackets.
             let host = gateway.trim_start_matches("https://");
             let port = host.rsplit_once(':').map(|(_, port)| port).filter(|port| port.parse::<u16>().is_ok());
             let port = port.map(|port| format!(":{port}")).unwrap_or_default();
-            Ok(format!("https://{}.{domain}{port}", cluster.id.unique()))
+            Ok(format!("https://{}{port}", names.host(&cluster.id)))
         }
         (Endpoint::Hostname, None) => {
             Err(invalid("endpoint: this installation gives clusters no host names; use PUBLIC_ENDPOINT"))

@@ -1,6 +1,6 @@
 //! Brings clusters from CREATING and UPDATING to ACTIVE and from DELETING to DELETED: observe, diff, act.
 
-use super::{Cluster, ClusterState, Rotation, rotation, store};
+use super::{Cluster, ClusterState, Rotation, authority, rotation, store};
 use crate::{
     Cloud, Error, virtual_node_pool,
     work_request::{self, Status},
@@ -194,11 +194,13 @@ async fn bury(cloud: &Cloud, cluster: &Cluster) -> Result<(), Error> {
     let now = cloud.now_ms();
     let mut txn = cloud.db.begin().await?;
     let moved = store::settle(&mut txn, &cluster.id, ClusterState::Deleting, ClusterState::Deleted, None).await?;
+    authority::retire(&mut txn, &cluster.id, u32::MAX).await?;
     if let Some(work) = cluster.work_request_id.as_deref().filter(|_| moved) {
         work_request::store::finish(&mut txn, work, Status::Succeeded, "cluster deleted", now).await?;
     }
     txn.commit().await?;
     cloud.directory.forget(&cluster.id);
+    cloud.leaves.remove(&cluster.id);
     Ok(())
 }
 

@@ -1,7 +1,7 @@
-//! New credentials for a cluster: the key that signs its service-account tokens. New and old ones are good side by side
+//! New credentials for a cluster: the key that signs its service-account tokens, and the authority of its host name. New and old ones are good side by side
 //! until the rotation is completed, by its caller or when the time has come that was set at its start.
 
-use super::{Cluster, ClusterState, Rotation, operation, store, wire};
+use super::{Cluster, ClusterState, Rotation, authority, operation, store, wire};
 use crate::{
     Cloud, Error,
     access::Verb,
@@ -95,6 +95,7 @@ async fn step(
     if !store::rotate(&mut txn, &cluster.id, (from, to), keys).await? {
         return Ok(());
     }
+    authority::retire(&mut txn, &cluster.id, keys.oldest).await?;
     // Nodes tell the virtual-kubelets, which give running pods new tokens.
     let pools = virtual_node_pool::store::follow_cluster(&mut txn, &cluster.id, cloud.now_ms()).await?;
     txn.commit().await?;
