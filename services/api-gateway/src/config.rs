@@ -22,6 +22,10 @@ pub struct Config {
     pub control: String,
     /// Where usage and bills are: `https://host:port`; its certificate must name `billing`.
     pub billing: String,
+    /// Suffix of the clusters' own host names, `<unique part of the OCID>.<suffix>`; the certificate must be for
+    /// `*.<suffix>`. Default: none, then clusters are found by their path alone.
+    #[serde(default)]
+    pub cluster_domain: Option<String>,
     /// What one caller may ask for.
     #[serde(default)]
     pub limits: Limits,

@@ -155,7 +155,7 @@ impl World {
         let text = format!(
             "listen = '127.0.0.1:0'\nops_listen = '127.0.0.1:0'\ncertificate = '{}'\nkey = '{}'\n\
              control = 'https://{}'\nbilling = 'https://{}'\naccess_log = 'all'\n\
-             [identity]\nca = '{}'\ncertificate = '{}'\nkey = '{}'\n[limits]\n{limits}\n",
+             cluster_domain = 'clusters.example'\n[identity]\nca = '{}'\ncertificate = '{}'\nkey = '{}'\n[limits]\n{limits}\n",
             shown(&identity.certificate),
             shown(&identity.key),
             addresses[0],
@@ -181,7 +181,7 @@ impl World {
             "kid": key.kid, "tenantId": TenantId::generate(), "userId": key.user, "userName": "admin",
             "groups": ["Administrators"], "publicKey": key.public,
         });
-        self.keys.insert(key.kid.clone(), owner);
+        self.keys.insert(format!("/internal/v1/keys/{}", key.kid), owner);
     }
 
     pub fn get(&self, path: &str, token: &str) -> reqwest::RequestBuilder {
@@ -190,6 +190,21 @@ impl World {
 
     pub fn post(&self, path: &str, token: &str) -> reqwest::RequestBuilder {
         self.http.post(format!("https://localhost:{}{path}", self.address.port())).bearer_auth(token)
+    }
+
+    /// Makes control answer an internal path.
+    pub fn know(&self, path: &str, answer: Value) {
+        self.keys.insert(path.to_owned(), answer);
+    }
+
+    /// The gateway's address.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// PEM of the authority of the shared certificate.
+    pub fn authority(&self) -> String {
+        std::fs::read_to_string(&self.ca).unwrap()
     }
 
     /// Lets a stream of the backend send its next piece.
@@ -234,8 +249,8 @@ impl World {
 /// Says what it saw; knows keys, a stream in two pieces, and an echo behind an upgrade.
 async fn answer(State(backend): State<Backend>, mut request: Request) -> Response {
     let path = request.uri().path_and_query().unwrap().as_str().to_owned();
-    if let Some(kid) = path.strip_prefix("/internal/v1/keys/") {
-        let owner = backend.keys.get(kid).map(|owner| owner.clone());
+    if path.starts_with("/internal/v1/") {
+        let owner = backend.keys.get(&path).map(|owner| owner.clone());
         return owner.map_or(StatusCode::NOT_FOUND.into_response(), |owner| Json(owner).into_response());
     }
     if path.ends_with("/stream") {
