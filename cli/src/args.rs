@@ -171,6 +171,9 @@ pub(crate) enum ClusterVerb {
         /// File to merge into [default: the first of $KUBECONFIG, or ~/.kube/config]
         #[arg(long)]
         file: Option<PathBuf>,
+        /// PUBLIC_ENDPOINT: the cloud's, with its CA; VCN_HOSTNAME: the cluster's own host name, with the cluster's own CA
+        #[arg(long, default_value = "PUBLIC_ENDPOINT", value_name = "ENDPOINT")]
+        kube_endpoint: String,
     },
     /// Print a token for kubectl (an ExecCredential), good for 5 minutes
     GenerateToken {

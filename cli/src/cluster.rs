@@ -73,9 +73,9 @@ pub(crate) async fn run(client: &Client, out: Output, verb: ClusterVerb) -> Resu
                 }
             }
         }
-        ClusterVerb::CreateKubeconfig { cluster, file } => {
+        ClusterVerb::CreateKubeconfig { cluster, file, kube_endpoint } => {
             let id = resolve(client, &cluster).await?;
-            let details = json!({"tokenCommand": "hako"});
+            let details = json!({"tokenCommand": "hako", "endpoint": kube_endpoint});
             let content = client.post_for_text(&format!("{BASE}/{id}/kubeconfig/content"), &details).await?;
             kubeconfig::merge(client, &content, file).await
         }

@@ -58,16 +58,43 @@ fn rotate(world: &World, pod: &str) {
     let token = || world.ok(&format!("kubectl exec {pod} -- cat /var/run/secrets/kubernetes.io/serviceaccount/token"));
     let old = token();
     assert_eq!(in_pod("auth whoami").code, 0);
+    let kubeconfig = |file: &str| {
+        world.ok(&format!("hako cluster create-kubeconfig demo --kube-endpoint VCN_HOSTNAME --file $HOME/{file}"));
+    };
+    kubeconfig("before");
+    assert!(shows_what_it_believes(world, "before"));
     world.ok("hako cluster start-credential-rotation demo --wait");
+    kubeconfig("between");
+    assert!(shows_what_it_believes(world, "before") && shows_what_it_believes(world, "between"));
     // The old token holds, and is replaced in the running pod.
     assert_eq!(in_pod("auth whoami").code, 0);
     assert_eq!(in_pod(&format!("auth whoami --token={old}")).code, 0);
     let new = eventually(150, "the pod has a token of the new key", || Some(token()).filter(|new| *new != old));
     world.ok("hako cluster complete-credential-rotation demo --wait");
     assert_eq!(in_pod("auth whoami").code, 0, "the client goes on");
+    eventually(30, "the old authority is not shown any more", || {
+        (!shows_what_it_believes(world, "before")).then_some(())
+    });
+    assert!(shows_what_it_believes(world, "between"));
     assert_eq!(in_pod(&format!("auth whoami --token={new}")).code, 0);
     let refused = in_pod(&format!("auth whoami --token={old}"));
     assert!(refused.code != 0 && refused.err.contains("Unauthorized"), "{} {}", refused.out, refused.err);
+}
+
+/// Whether the gateway shows a certificate at the cluster's host name that this kubeconfig's authorities signed.
+fn shows_what_it_believes(world: &World, file: &str) -> bool {
+    let script = format!(
+        r#"set -e
+        view() {{ kubectl config view --raw --kubeconfig $HOME/{file} -o jsonpath="{{.clusters[0].cluster.$1}}"; }}
+        view certificate-authority-data | base64 -d > $HOME/{file}.pem
+        server=$(view server)
+        gateway=${{HAKO_ENDPOINT#https://}}
+        curl -sS -o /dev/null --cacert $HOME/{file}.pem --connect-to ::$gateway $server/version"#
+    );
+    let done = world.sh(&script);
+    // Source: curl(1), exit code 60: the peer's certificate is not believed.
+    assert!(done.code == 0 || done.code == 60, "{} {}", done.out, done.err);
+    done.code == 0
 }
 
 fn pause(world: &World, pod: &str) {

@@ -105,7 +105,17 @@ impl Cloud {
     ) -> Arc<Self> {
         let backoff = Backoff { base: Duration::from_millis(100), limit: Duration::from_secs(30), jitter: 0.2 };
         let policies = Arc::clone(&directory.policies);
-        Arc::new(Self { db, stores, directory, config, policies, leaves: DashMap::new(), hosts, clock, queue: Queue::new(backoff) })
+        Arc::new(Self {
+            db,
+            stores,
+            directory,
+            config,
+            policies,
+            leaves: DashMap::new(),
+            hosts,
+            clock,
+            queue: Queue::new(backoff),
+        })
     }
 
     /// Reconciles clusters and pools until `stop`.

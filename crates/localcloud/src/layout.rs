@@ -23,6 +23,9 @@ pub const S3_PORT: u16 = 9000;
 /// Port of PostgreSQL on the cloud's loopback address.
 pub const POSTGRES_PORT: u16 = 5432;
 
+/// Suffix of the clusters' own host names. No name server knows it; names below `localhost` are nobody else's.
+pub const CLUSTER_DOMAIN: &str = "clusters.localhost";
+
 /// The names and paths of one cloud.
 #[derive(Debug, Clone)]
 pub(crate) struct Layout {

@@ -13,7 +13,8 @@ use crate::fabric::Fabric;
 use crate::hosts;
 use crate::http;
 use crate::layout::{
-    BILLING_GRPC_PORT, BILLING_PORT, CONTROL_GRPC_PORT, CONTROL_PORT, GATEWAY_PORT, KUBELET_PORT, Layout, S3_PORT,
+    BILLING_GRPC_PORT, BILLING_PORT, CLUSTER_DOMAIN, CONTROL_GRPC_PORT, CONTROL_PORT, GATEWAY_PORT, KUBELET_PORT,
+    Layout, S3_PORT,
 };
 use crate::pki::{self, Files};
 use crate::process::{self, Spec};
@@ -80,6 +81,7 @@ impl Site<'_> {
         service.set("public_url", self.endpoint());
         service.set("public_ca", text(&pki::files(self.layout, pki::PUBLIC_CA).certificate));
         service.set("api_backend", self.on_bridge(GATEWAY_PORT));
+        service.set("cluster_domain", CLUSTER_DOMAIN);
         service.set("billing_endpoint", format!("https://{}", self.on_bridge(BILLING_GRPC_PORT)));
         service.set("identity", self.identity("control")?);
         Ok(service)
@@ -102,6 +104,7 @@ impl Site<'_> {
         service.set("key", public.key.display().to_string());
         service.set("control", format!("https://{}", self.on_bridge(CONTROL_PORT)));
         service.set("billing", format!("https://{}", self.on_bridge(BILLING_PORT)));
+        service.set("cluster_domain", CLUSTER_DOMAIN);
         service.set("identity", self.identity("api-gateway")?);
         Ok(service)
     }
@@ -145,6 +148,7 @@ impl Site<'_> {
         service.namespace = Some(layout.namespace(number));
         service.set("host_id", id);
         service.set("control_endpoint", format!("https://{}", self.on_bridge(CONTROL_GRPC_PORT)));
+        service.set("cluster_domain", CLUSTER_DOMAIN);
         service.set("billing_endpoint", format!("https://{}", self.on_bridge(BILLING_GRPC_PORT)));
         service.set("containerd_socket", text(&hosts::containerd_socket(layout, number)));
         service.set("state_dir", text(&state));

@@ -133,13 +133,7 @@ async fn serve_on(
     Ok(())
 }
 
-async fn connection(
-    stream: TcpStream,
-    address: SocketAddr,
-    begin: Begin,
-    app: axum::Router,
-    stop: CancellationToken,
-) {
+async fn connection(stream: TcpStream, address: SocketAddr, begin: Begin, app: axum::Router, stop: CancellationToken) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "could not set TCP_NODELAY for {address}");
     }

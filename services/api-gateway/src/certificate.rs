@@ -114,10 +114,7 @@ impl Certificates {
 }
 
 impl ChooseTls for Certificates {
-    fn choose<'a>(
-        &'a self,
-        name: Option<&'a str>,
-    ) -> Pin<Box<dyn Future<Output = Arc<ServerConfig>> + Send + 'a>> {
+    fn choose<'a>(&'a self, name: Option<&'a str>) -> Pin<Box<dyn Future<Output = Arc<ServerConfig>> + Send + 'a>> {
         Box::pin(self.find(name))
     }
 }

@@ -55,10 +55,10 @@ pub(crate) async fn compose(config: &Config, stop: CancellationToken) -> anyhow:
             IpAddr::V4(address) => Some((address, config.api_backend.port())),
             IpAddr::V6(_) => None,
         },
-        host_names: config
-            .cluster_domain
-            .as_ref()
-            .map(|domain| HostNames { domain: domain.trim_matches('.').to_ascii_lowercase(), sealer: Arc::clone(&sealer) }),
+        host_names: config.cluster_domain.as_ref().map(|domain| HostNames {
+            domain: domain.trim_matches('.').to_ascii_lowercase(),
+            sealer: Arc::clone(&sealer),
+        }),
         availability_domains: config.availability_domains.clone(),
         ..cloud::Config::default()
     };

@@ -4,6 +4,9 @@ use crate::{
     pools::{make, nodes, report, store},
     world::{Tenant, World},
 };
+use base64::{Engine, engine::general_purpose::STANDARD};
+use rustls::client::danger::ServerCertVerifier;
+use rustls_pki_types::{CertificateDer, UnixTime, pem::PemObject};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -139,6 +142,54 @@ async fn credentials_are_rotated_in_two_steps() {
         tokio::time::sleep(Duration::from_millis(25)).await;
     }
     assert_eq!(generations(&world, &id).await, (3, 3));
+}
+
+/// Authorities in a kubeconfig for the cluster's host name.
+async fn authorities(tenant: &Tenant<'_>, id: &str) -> Vec<CertificateDer<'static>> {
+    let body = json!({"endpoint": "VCN_HOSTNAME"});
+    let yaml = tenant.post(&format!("/clusters/{id}/kubeconfig/content"), &body).await.text;
+    let (_, rest) = yaml.split_once("certificate-authority-data: ").unwrap();
+    let pem = STANDARD.decode(rest.lines().next().unwrap()).unwrap();
+    CertificateDer::pem_slice_iter(&pem).map(Result::unwrap).collect()
+}
+
+/// Whether a client that believes these authorities believes what the gateway shows at the cluster's host name.
+async fn is_believed(world: &World, id: &str, authorities: &[CertificateDer<'static>]) -> bool {
+    runtime::tls::install_provider();
+    let request = http::Request::get(format!("/internal/v1/clusters/{id}/certificate"));
+    let shown = world.send("api-gateway", request.body(axum::body::Body::empty()).unwrap()).await;
+    let leaf = CertificateDer::from_pem_slice(shown.body["certificate"].as_str().unwrap().as_bytes()).unwrap();
+    let mut roots = rustls::RootCertStore::empty();
+    authorities.iter().for_each(|authority| roots.add(authority.clone()).unwrap());
+    let verifier = rustls::client::WebPkiServerVerifier::builder(roots.into()).build().unwrap();
+    let host = format!("{}.clusters.example", id.rsplit('.').next().unwrap());
+    verifier.verify_server_cert(&leaf, &[], &host.try_into().unwrap(), &[], UnixTime::now()).is_ok()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_names_authority_changes_with_the_credentials_and_breaks_nobody_in_between() {
+    let world = World::start("authority").await;
+    let tenant = world.tenant("acme").await;
+    let id = tenant.cluster("demo", "BASIC_CLUSTER").await;
+    let path = format!("/clusters/{id}/actions");
+    let before = authorities(&tenant, &id).await;
+    assert!(before.len() == 1 && is_believed(&world, &id, &before).await);
+    let body = json!({"autoCompletionDelayDuration": "P1D"});
+    done(&tenant, tenant.post(&format!("{path}/startCredentialRotation"), &body).await).await;
+    let between = authorities(&tenant, &id).await;
+    assert_eq!((between.len(), &between[0]), (2, &before[0]));
+    assert!(is_believed(&world, &id, &before).await && is_believed(&world, &id, &between).await);
+    done(&tenant, tenant.call("POST", &format!("{path}/completeCredentialRotation"), &[], "").await).await;
+    assert_eq!(authorities(&tenant, &id).await, between[1..]);
+    assert!(!is_believed(&world, &id, &before).await && is_believed(&world, &id, &between).await);
+    // Keys are for the gateway alone, and lie sealed.
+    let request = http::Request::get(format!("/internal/v1/clusters/{id}/certificate"));
+    let asked = world.send("billing", request.body(axum::body::Body::empty()).unwrap()).await;
+    assert_eq!(asked.status, 404);
+    let sealed: Vec<Vec<u8>> =
+        sqlx::query_scalar("select sealed_key from cluster_authorities").fetch_all(&world.db).await.unwrap();
+    assert_eq!(sealed.len(), 1);
+    assert!(!String::from_utf8_lossy(&sealed[0]).contains("PRIVATE KEY"));
 }
 
 async fn generations(world: &World, id: &str) -> (i32, i32) {
