@@ -5,6 +5,7 @@
 mod input;
 mod journey;
 mod kill;
+mod lifecycle;
 mod oci;
 mod schema;
 mod telemetry;

@@ -24,13 +24,14 @@ mod rest;
 mod retry;
 mod sql;
 mod tag;
+mod unoffered;
 mod virtual_node;
 mod virtual_node_pool;
 mod words;
 mod work_request;
 mod worker;
 
-pub use config::Config;
+pub use config::{Config, HostNames};
 pub use directory::{Directory, Network};
 pub use error::Error;
 pub use quota::{LimitError, set_limit};
@@ -41,6 +42,7 @@ use axum::{
     response::Response,
     routing::{any, get},
 };
+use dashmap::DashMap;
 use domain::{Clock, ClusterId};
 use futures::future::BoxFuture;
 use http::Method;
@@ -80,7 +82,9 @@ pub struct Cloud {
     pub(crate) stores: Arc<Stores>,
     pub(crate) directory: Arc<Directory>,
     pub(crate) config: Config,
-    pub(crate) policies: policy::Policies,
+    pub(crate) policies: Arc<policy::Policies>,
+    /// Certificates for clusters' host names.
+    pub(crate) leaves: DashMap<ClusterId, Arc<cluster::authority::Leaf>>,
     hosts: Arc<dyn ClusterHosts>,
     clock: Arc<dyn Clock>,
     queue: Queue<Key>,
@@ -104,8 +108,18 @@ impl Cloud {
         config: Config,
     ) -> Arc<Self> {
         let backoff = Backoff { base: Duration::from_millis(100), limit: Duration::from_secs(30), jitter: 0.2 };
-        let policies = policy::Policies::new(db.clone());
-        Arc::new(Self { db, stores, directory, config, policies, hosts, clock, queue: Queue::new(backoff) })
+        let policies = Arc::clone(&directory.policies);
+        Arc::new(Self {
+            db,
+            stores,
+            directory,
+            config,
+            policies,
+            leaves: DashMap::new(),
+            hosts,
+            clock,
+            queue: Queue::new(backoff),
+        })
     }
 
     /// Reconciles clusters and pools until `stop`.
@@ -146,7 +160,8 @@ fn public() -> OpenApiRouter<Arc<Cloud>> {
         .merge(virtual_node_pool::api::routes())
         .merge(virtual_node::api::routes())
         .merge(work_request::api::routes())
-        .merge(catalog::routes());
+        .merge(catalog::routes())
+        .merge(unoffered::routes());
     let instances = OpenApiRouter::new();
     let core = OpenApiRouter::new().merge(identity::routes()).merge(network::routes());
     OpenApiRouter::with_openapi(openapi::head())
@@ -177,6 +192,7 @@ pub fn router(cloud: Arc<Cloud>) -> Router {
         .merge(openapi::serve(&document))
         .route("/internal/v1/keys/{kid}", get(identity::api::get_key))
         .route("/internal/v1/tenancies/{tenancy}/user", get(identity::api::get_user))
+        .route("/internal/v1/clusters/{id}/certificate", get(cluster::authority::api::get_certificate))
         .layer(axum::extract::DefaultBodyLimit::max(MAX_BODY_BYTES))
         .with_state(cloud)
 }

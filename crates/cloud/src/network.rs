@@ -10,7 +10,7 @@ mod vcn;
 pub(crate) use store::SubnetRange;
 
 use crate::{Cloud, Error, caller::Caller, cidr::Cidr, cluster, error::invalid, quota};
-use domain::{ClusterId, CompartmentId, SubnetId, TenantId, VcnId};
+use domain::{CompartmentId, SubnetId, TenantId, VcnId};
 use sqlx::PgConnection;
 use std::sync::Arc;
 use utoipa_axum::router::OpenApiRouter;
@@ -126,12 +126,6 @@ pub(crate) async fn subnet_of_pods(db: &mut PgConnection, cluster: &cluster::Clu
     let subnets = store::ranges(db, &cluster.vcn_id).await?;
     let found = subnets.into_iter().find(|subnet| subnet.range == cluster.pods_cidr);
     found.ok_or_else(|| invalid("the cluster's VCN has no subnet for pods any more; make one with the range podsCidr"))
-}
-
-/// The VCN of a cluster.
-pub(crate) async fn vcn_of_cluster(db: &mut PgConnection, cluster: &ClusterId) -> Result<String, Error> {
-    let found = cluster::store::get_all_tenants(db, cluster).await?;
-    Ok(found.map(|cluster| cluster.vcn_id).unwrap_or_default())
 }
 
 /// A subnet that the caller may use, by id.

@@ -3,8 +3,14 @@
 pub(crate) mod api;
 pub(crate) mod store;
 
-use crate::{access::Resource, caller::Owned, words::words};
+use crate::{
+    Cloud, Error,
+    access::{Resource, Verb},
+    caller::{Caller, Owned},
+    words::words,
+};
 use domain::{ClusterId, CompartmentId, TenantId, WorkRequestId};
+use problem::oci;
 
 words! {
     /// What is done. Source: `WorkRequestOperationType`.
@@ -93,6 +99,18 @@ impl Operation {
             (Status::Canceled, Self::ClusterDelete | Self::PoolDelete) => "CANCELED_DELETE",
         }
     }
+}
+
+/// Gives up a work request that has not begun.
+async fn cancel(cloud: &Cloud, caller: &Caller, id: &str) -> Result<(), Error> {
+    let found = store::get(&cloud.db, &caller.principal.tenant_id, id).await?;
+    let work: WorkRequest = caller.admit(Verb::Manage, found, id)?;
+    if store::cancel(&cloud.db, &work.id, cloud.now_ms()).await? {
+        return Ok(());
+    }
+    let message =
+        format!("the work request is {}; only what is ACCEPTED and has not begun can be cancelled", work.status);
+    Err(oci::Error::incorrect_state(message).into())
 }
 
 impl WorkRequest {

@@ -62,7 +62,7 @@ pub(crate) async fn run(cloud: Arc<Cloud>, queue: Queue<Key>, stop: Cancellation
 async fn resync(cloud: &Cloud, queue: &Queue<Key>) {
     loop {
         let found = async {
-            let clusters = cluster::store::unsettled_all_tenants(&cloud.db).await?;
+            let clusters = cluster::store::unsettled_all_tenants(&cloud.db, cloud.now_ms()).await?;
             let pools = virtual_node_pool::store::unsettled_all_tenants(&cloud.db).await?;
             Ok::<_, sqlx::Error>((clusters, pools))
         };

@@ -2,7 +2,7 @@
 
 use crate::Config;
 use anyhow::Context;
-use cloud::{Cloud, ClusterHosts, Directory};
+use cloud::{Cloud, ClusterHosts, Directory, HostNames};
 use domain::{ClusterId, SystemClock};
 use fleet::{ClosureSink, ClusterNetwork, Fleet, FleetConfig, NetworkDirectory};
 use futures::future::BoxFuture;
@@ -55,6 +55,10 @@ pub(crate) async fn compose(config: &Config, stop: CancellationToken) -> anyhow:
             IpAddr::V4(address) => Some((address, config.api_backend.port())),
             IpAddr::V6(_) => None,
         },
+        host_names: config.cluster_domain.as_ref().map(|domain| HostNames {
+            domain: domain.trim_matches('.').to_ascii_lowercase(),
+            sealer: Arc::clone(&sealer),
+        }),
         availability_domains: config.availability_domains.clone(),
         ..cloud::Config::default()
     };

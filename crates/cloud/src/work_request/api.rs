@@ -13,6 +13,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use domain::WorkRequestId;
+use http::StatusCode;
 use serde::Serialize;
 use std::sync::Arc;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -25,7 +26,11 @@ const SORTS: &[Sort] = &[
 ];
 
 pub(crate) fn routes() -> OpenApiRouter<Arc<Cloud>> {
-    OpenApiRouter::new().routes(routes!(list)).routes(routes!(read)).routes(routes!(logs)).routes(routes!(errors))
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(read, cancel))
+        .routes(routes!(logs))
+        .routes(routes!(errors))
 }
 
 /// A work request.
@@ -148,6 +153,21 @@ async fn find(cloud: &Cloud, caller: &Caller, id: &str) -> Result<WorkRequest, E
 async fn read(State(cloud): State<Arc<Cloud>>, caller: Caller, Path(id): Path<String>) -> Result<Response, Error> {
     let work = find(&cloud, &caller, &id).await?;
     Ok(resource(WorkRequestResponse::from(work), None))
+}
+
+/// Cancels a work request that has not begun.
+#[utoipa::path(
+    delete,
+    path = "/workRequests/{workRequestId}",
+    tag = "Work requests",
+    operation_id = "delete_work_request",
+    params(("workRequestId" = String, Path, description = "The work request")),
+    responses((status = 204, description = "Cancelled")),
+    extensions(("x-hako-access" = json!("manage cluster-work-requests"))),
+)]
+async fn cancel(State(cloud): State<Arc<Cloud>>, caller: Caller, Path(id): Path<String>) -> Result<Response, Error> {
+    super::cancel(&cloud, &caller, &id).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 /// Lists what was done, oldest first.

@@ -122,6 +122,18 @@ pub(crate) async fn finish(
     Ok(())
 }
 
+/// Gives up a work request, unless it has begun; false then.
+pub(super) async fn cancel(db: &PgPool, id: &WorkRequestId, now_ms: i64) -> Result<bool, sqlx::Error> {
+    let mut txn = db.begin().await?;
+    let waits = sqlx::query("select id from work_requests where id = $1 and status = 'ACCEPTED' for update");
+    let waits = waits.bind(id.as_str()).fetch_optional(&mut *txn).await?.is_some();
+    if waits {
+        finish(&mut txn, id.as_str(), Status::Canceled, "cancelled by its owner", now_ms).await?;
+        txn.commit().await?;
+    }
+    Ok(waits)
+}
+
 pub(super) async fn get(db: &PgPool, tenant: &TenantId, id: &str) -> Result<Option<WorkRequest>, sqlx::Error> {
     let mut query = QueryBuilder::<Postgres>::new(format!("select {COLUMNS} from work_requests where tenancy_id = "));
     query.push_bind(tenant.as_str().to_owned()).push(" and id = ").push_bind(id.to_owned());

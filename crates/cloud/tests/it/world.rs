@@ -82,6 +82,7 @@ impl World {
         postgres::migrate_control(&db).await.unwrap();
         let stop = CancellationToken::new();
         let sealer = Arc::new(Sealer::new(&[7; 32]).unwrap());
+        let seal = Arc::clone(&sealer);
         let store = StoreConfig {
             replica: "test".into(),
             idle_after: Duration::from_secs(60),
@@ -104,6 +105,7 @@ impl World {
         let config = cloud::Config {
             gateway_url: "https://gw:8443".into(),
             gateway_ca_pem: "CA".into(),
+            host_names: Some(cloud::HostNames { domain: "clusters.example".into(), sealer: Arc::clone(&seal) }),
             ..cloud::Config::default()
         };
         let hosts = Arc::new(Hosts(fleet));
