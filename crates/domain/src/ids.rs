@@ -116,6 +116,12 @@ ocid! {
     WorkRequestId = "clustersworkrequest";
     /// A virtual cloud network.
     VcnId = "vcn";
+    /// Containers that run together without Kubernetes.
+    ContainerInstanceId = "computecontainerinstance";
+    /// One container of a container instance.
+    ContainerId = "computecontainer";
+    /// A container instance's place in a network.
+    VnicId = "vnic";
 }
 
 impl CompartmentId {

@@ -8,8 +8,8 @@ mod quantity;
 
 pub use clock::{Clock, SystemClock, unix_ms};
 pub use ids::{
-    ApiKeyId, ClusterId, CompartmentId, HostId, IdError, TenantId, UserId, VcnId, VirtualNodeId, VirtualNodePoolId,
-    WorkRequestId,
+    ApiKeyId, ClusterId, CompartmentId, ContainerId, ContainerInstanceId, HostId, IdError, TenantId, UserId, VcnId,
+    VirtualNodeId, VirtualNodePoolId, VnicId, WorkRequestId,
 };
 pub use pod_size::{BilledSize, ContainerSize, PodSize, pod_size};
 pub use principal::{PRINCIPAL_HEADER, Principal, PrincipalError};

@@ -124,6 +124,7 @@ impl NetworkDirectory for Networks {
                 Ok(found) => found.map(|network| ClusterNetwork {
                     tenant_id: network.tenant_id,
                     compartment_id: network.compartment_id,
+network_id: network.network_id,
                     pod_cidr: network.pods_cidr,
                     service_cidr: network.services_cidr,
                 }),
