@@ -2,17 +2,19 @@
 
 use crate::{
     Cloud, Error,
-    error::{invalid, not_found},
+    access::{Resource, Verb},
+    error::invalid,
     rest::{Caller, Params, resource},
 };
 use axum::{
-    Json, Router,
+    Json,
     extract::{Path, State},
     response::{IntoResponse, Response},
-    routing::get,
 };
-use serde_json::{Value, json};
+use serde::Serialize;
 use std::sync::Arc;
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 /// The version of a cluster that asks for none.
 pub(crate) const DEFAULT_VERSION: &str = "v1.36.0";
@@ -92,11 +94,20 @@ fn numbers(version: &str) -> Option<(u32, u32)> {
     Some((minor.parse().ok()?, patch.parse().ok()?))
 }
 
-pub(crate) fn routes() -> Router<Arc<Cloud>> {
-    Router::new().route("/clusterOptions/{id}", get(cluster_options)).route("/podShapes", get(pod_shapes))
+pub(crate) fn routes() -> OpenApiRouter<Arc<Cloud>> {
+    OpenApiRouter::new().routes(routes!(cluster_options)).routes(routes!(pod_shapes))
 }
 
-/// `id` is `all`, or a cluster's: then the versions are those it can be upgraded to.
+/// Lists the Kubernetes versions offered. `clusterOptionId` is `all`, or a cluster's: then the versions that it can be upgraded to.
+#[utoipa::path(
+    get,
+    path = "/clusterOptions/{clusterOptionId}",
+    tag = "Catalogue",
+    operation_id = "get_cluster_options",
+    params(("clusterOptionId" = String, Path, description = "`all`, or a cluster")),
+    responses((status = 200, description = "OK", body = ClusterOptions)),
+    extensions(("x-hako-access" = json!("any"))),
+)]
 async fn cluster_options(
     State(cloud): State<Arc<Cloud>>,
     caller: Caller,
@@ -105,32 +116,109 @@ async fn cluster_options(
     let versions = if id == "all" {
         VERSIONS.to_vec()
     } else {
-        let cluster = crate::cluster::store::get(&cloud.db, &caller.principal.tenant_id, &id).await?;
-        upgrades(&cluster.ok_or_else(|| not_found("cluster", &id))?.kubernetes_version)
+        upgrades(&crate::cluster::operation::find(&cloud, &caller, &id, Verb::Read).await?.kubernetes_version)
     };
-    let networks = json!([{"cniType": "OCI_VCN_IP_NATIVE"}]);
-    Ok(resource(json!({"kubernetesVersions": versions, "clusterPodNetworkOptions": networks}), None))
+    let networks = vec![PodNetworkOption { cni_type: "OCI_VCN_IP_NATIVE" }];
+    Ok(resource(ClusterOptions { kubernetes_versions: versions, cluster_pod_network_options: networks }, None))
 }
 
+/// Lists the shapes of processors that pods run on.
+#[utoipa::path(
+    get,
+    path = "/podShapes",
+    tag = "Catalogue",
+    operation_id = "list_pod_shapes",
+    params(("compartmentId" = String, Query, description = "The compartment"), ("name" = Option<String>, Query, description = "Only the shape of this name")),
+    responses((status = 200, description = "OK", body = Vec<PodShape>)),
+    extensions(("x-hako-access" = json!("inspect cluster-virtualnode-pools"))),
+)]
 async fn pod_shapes(caller: Caller, params: Params) -> Result<Response, Error> {
-    caller.compartment(params.required("compartmentId")?)?;
+    caller.compartment(params.required("compartmentId")?, Verb::Inspect, Resource::VirtualNodePools)?;
     let wanted = params.get("name");
-    let shapes: Vec<Value> =
-        SHAPES.iter().filter(|shape| wanted.is_none_or(|name| name == shape.name)).map(shape_response).collect();
+    let shapes: Vec<PodShape> =
+        SHAPES.iter().filter(|shape| wanted.is_none_or(|name| name == shape.name)).map(PodShape::from).collect();
     Ok(Json(shapes).into_response())
 }
 
-fn shape_response(shape: &Shape) -> Value {
-    json!({
-        "name": shape.name,
-        "processorDescription": shape.processor,
-        "ocpuOptions": [{"min": 0.125, "max": shape.max_ocpus}],
-        "memoryOptions": [{
-            "minInGBs": 0.5, "maxInGBs": shape.max_memory_gb,
-            "defaultPerOcpuInGBs": 1.0, "minPerOcpuInGBs": 0.5, "maxPerOcpuInGBs": 64.0,
-        }],
-        "networkBandwidthOptions": [{"minInGbps": 1.0, "maxInGbps": 40.0, "defaultPerOcpuInGbps": 1.0}],
-    })
+/// What clusters can be made with.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct ClusterOptions {
+    kubernetes_versions: Vec<&'static str>,
+    cluster_pod_network_options: Vec<PodNetworkOption>,
+}
+
+/// How pods are connected.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = ClusterPodNetworkOptionDetails)]
+struct PodNetworkOption {
+    cni_type: &'static str,
+}
+
+/// A shape of processors for pods.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct PodShape {
+    name: &'static str,
+    processor_description: &'static str,
+    ocpu_options: Vec<OcpuOptions>,
+    memory_options: Vec<MemoryOptions>,
+    network_bandwidth_options: Vec<BandwidthOptions>,
+}
+
+/// OCPUs that a pod may have.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ShapeOcpuOptions)]
+struct OcpuOptions {
+    min: f64,
+    max: f64,
+}
+
+/// Memory that a pod may have.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ShapeMemoryOptions)]
+struct MemoryOptions {
+    #[serde(rename = "minInGBs")]
+    min: f64,
+    #[serde(rename = "maxInGBs")]
+    max: f64,
+    #[serde(rename = "defaultPerOcpuInGBs")]
+    default_per_ocpu: f64,
+    #[serde(rename = "minPerOcpuInGBs")]
+    min_per_ocpu: f64,
+    #[serde(rename = "maxPerOcpuInGBs")]
+    max_per_ocpu: f64,
+}
+
+/// Bandwidth that a pod may have.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ShapeNetworkBandwidthOptions)]
+struct BandwidthOptions {
+    #[serde(rename = "minInGbps")]
+    min: f64,
+    #[serde(rename = "maxInGbps")]
+    max: f64,
+    #[serde(rename = "defaultPerOcpuInGbps")]
+    default_per_ocpu: f64,
+}
+
+impl From<&Shape> for PodShape {
+    fn from(shape: &Shape) -> Self {
+        Self {
+            name: shape.name,
+            processor_description: shape.processor,
+            ocpu_options: vec![OcpuOptions { min: 0.125, max: shape.max_ocpus }],
+            memory_options: vec![MemoryOptions {
+                min: 0.5,
+                max: shape.max_memory_gb,
+                default_per_ocpu: 1.0,
+                min_per_ocpu: 0.5,
+                max_per_ocpu: 64.0,
+            }],
+            network_bandwidth_options: vec![BandwidthOptions { min: 1.0, max: 40.0, default_per_ocpu: 1.0 }],
+        }
+    }
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ pub(crate) mod reconcile;
 pub(crate) mod store;
 pub(crate) mod wire;
 
-use crate::{Error, catalog, error::invalid, words::words};
+use crate::{Error, access::Resource, caller::Owned, catalog, error::invalid, words::words};
 use domain::{ClusterId, CompartmentId, TenantId, UserId};
 use network::Cidr;
 use problem::oci;
@@ -69,6 +69,19 @@ pub(crate) struct Cluster {
     pub(crate) created: Mark,
     pub(crate) updated: Option<Mark>,
     pub(crate) deleted: Option<Mark>,
+}
+
+impl Owned for Cluster {
+    const RESOURCE: Resource = Resource::Clusters;
+    const NOUN: &'static str = "cluster";
+
+    fn compartment(&self) -> &CompartmentId {
+        &self.compartment_id
+    }
+
+    fn name(&self) -> &str {
+        &self.name
+    }
 }
 
 impl Cluster {

@@ -16,14 +16,17 @@ mod view;
 mod wire;
 mod words;
 
-pub(crate) use words::{LifecycleState, RestartPolicy, Wish};
+pub(crate) use words::{InstanceState, RestartPolicy, Wish};
 
 use crate::{
     Error,
+    access::Resource,
+    caller::Owned,
     cluster::check_name,
     config::Config,
-    error::{invalid, not_found},
+    error::invalid,
     rest,
+    tag::{self, DefinedTags, FreeformTags},
 };
 use domain::{CompartmentId, ContainerId, ContainerInstanceId, TenantId, VnicId};
 use problem::oci;
@@ -43,7 +46,7 @@ pub(crate) struct Instance {
     pub(crate) tenancy_id: TenantId,
     pub(crate) compartment_id: CompartmentId,
     pub(crate) display_name: String,
-    pub(crate) state: LifecycleState,
+    pub(crate) state: InstanceState,
     pub(crate) details: Option<String>,
     pub(crate) size: Size,
     /// As the caller gave it, and as updates changed it. Sealed at rest, never answered whole.
@@ -84,6 +87,8 @@ pub(crate) struct PlacedRow {
 pub(crate) struct Container {
     pub(crate) id: ContainerId,
     pub(crate) instance_id: ContainerInstanceId,
+    /// Its instance's.
+    pub(crate) compartment_id: CompartmentId,
     /// Its place in the spec's list.
     pub(crate) number: usize,
     pub(crate) display_name: String,
@@ -95,10 +100,48 @@ pub(crate) struct Container {
 }
 
 /// Tags of both kinds.
-#[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Tags {
-    pub(crate) freeform: crate::cluster::wire::FreeformTags,
-    pub(crate) defined: crate::cluster::wire::DefinedTags,
+    pub(crate) freeform: FreeformTags,
+    pub(crate) defined: DefinedTags,
+}
+
+impl Tags {
+    /// What a request says, or else what was before.
+    pub(crate) fn or(
+        freeform: Option<FreeformTags>,
+        defined: Option<DefinedTags>,
+        before: Self,
+    ) -> Result<Self, Error> {
+        let tags = Self { freeform: freeform.unwrap_or(before.freeform), defined: defined.unwrap_or(before.defined) };
+        tag::check(&tags.freeform, &tags.defined).map(|()| tags)
+    }
+}
+
+impl Owned for Instance {
+    const RESOURCE: Resource = Resource::ContainerInstances;
+    const NOUN: &'static str = "container instance";
+
+    fn compartment(&self) -> &CompartmentId {
+        &self.compartment_id
+    }
+
+    fn name(&self) -> &str {
+        &self.display_name
+    }
+}
+
+impl Owned for Container {
+    const RESOURCE: Resource = Resource::Containers;
+    const NOUN: &'static str = "container";
+
+    fn compartment(&self) -> &CompartmentId {
+        &self.compartment_id
+    }
+
+    fn name(&self) -> &str {
+        &self.display_name
+    }
 }
 
 impl Instance {
@@ -113,7 +156,7 @@ impl Instance {
     }
 
     /// Refuses what only an instance in one of these states can do.
-    pub(crate) fn require(&self, states: &[LifecycleState]) -> Result<(), Error> {
+    pub(crate) fn require(&self, states: &[InstanceState]) -> Result<(), Error> {
         if states.contains(&self.state) {
             return Ok(());
         }
@@ -148,6 +191,7 @@ pub(crate) fn plan(
     let shape = shape::find(&details.shape)?;
     let size = shape.size(&details.shape_config)?;
     check::create(&details, &shape, size)?;
+    Tags::or(details.freeform_tags.clone(), details.defined_tags.clone(), Tags::default())?;
     check_place(&details, config)?;
     let id = ContainerInstanceId::generate();
     // Source: OCI's documentation: "If you don't provide a name, a name is generated automatically."
@@ -155,28 +199,26 @@ pub(crate) fn plan(
     let display_name = named(details.display_name.take(), "containerinstance", id.unique());
     let container = |(number, container): (usize, &mut wire::CreateContainerDetails)| {
         let container_id = ContainerId::generate();
-        Container {
+        Ok::<_, Error>(Container {
             display_name: named(container.display_name.take(), "container", container_id.unique()),
             id: container_id,
             instance_id: id.clone(),
+            compartment_id: owner.1.clone(),
             number,
-            tags: Tags {
-                freeform: container.freeform_tags.take().unwrap_or_default(),
-                defined: container.defined_tags.take().unwrap_or_default(),
-            },
+            tags: Tags::or(container.freeform_tags.take(), container.defined_tags.take(), Tags::default())?,
             seen: Seen::new(),
             version: 1,
             created_ms: now_ms,
             updated_ms: None,
-        }
+        })
     };
-    let containers = details.containers.iter_mut().enumerate().map(container).collect();
+    let containers = details.containers.iter_mut().enumerate().map(container).collect::<Result<_, _>>()?;
     let instance = Instance {
         id: id.clone(),
         tenancy_id: owner.0.clone(),
         compartment_id: owner.1,
         display_name: check_name("displayName", display_name)?,
-        state: LifecycleState::Creating,
+        state: InstanceState::Creating,
         details: None,
         size,
         spec: details,
@@ -219,6 +261,7 @@ pub(crate) fn apply(mut instance: Instance, details: UpdateInstanceDetails, now_
     let spec = &mut instance.spec;
     spec.freeform_tags = details.freeform_tags.or(spec.freeform_tags.take());
     spec.defined_tags = details.defined_tags.or(spec.defined_tags.take());
+    Tags::or(spec.freeform_tags.clone(), spec.defined_tags.clone(), Tags::default())?;
     check::grace(details.graceful_shutdown_timeout_in_seconds)?;
     spec.graceful_shutdown_timeout_in_seconds =
         details.graceful_shutdown_timeout_in_seconds.or(spec.graceful_shutdown_timeout_in_seconds);
@@ -231,7 +274,9 @@ pub(crate) fn apply(mut instance: Instance, details: UpdateInstanceDetails, now_
         replace_files(spec, volume)?;
     }
     check::volumes(spec.volumes())?;
-    if instance.spec != before {
+    let untagged =
+        |spec: CreateInstanceDetails| CreateInstanceDetails { freeform_tags: None, defined_tags: None, ..spec };
+    if untagged(instance.spec.clone()) != untagged(before) {
         instance.generation = now_ms.max(instance.generation + 1);
     }
     Ok(instance)
@@ -241,7 +286,9 @@ pub(crate) fn apply(mut instance: Instance, details: UpdateInstanceDetails, now_
 fn replace_files(spec: &mut CreateInstanceDetails, volume: wire::Volume) -> Result<(), Error> {
     let name = &volume.name;
     if volume.volume_type != VolumeType::ConfigFile {
-        return Err(invalid(format!("volumes: {name:?} can't be changed: only CONFIGFILE volumes have files to change")));
+        return Err(invalid(format!(
+            "volumes: {name:?} can't be changed: only CONFIGFILE volumes have files to change"
+        )));
     }
     let known = spec.volumes.iter_mut().flatten().find(|known| known.name == *name);
     match known.filter(|known| known.volume_type == VolumeType::ConfigFile) {
@@ -249,11 +296,6 @@ fn replace_files(spec: &mut CreateInstanceDetails, volume: wire::Volume) -> Resu
         None => return Err(invalid(format!("volumes: the instance has no CONFIGFILE volume {name:?}"))),
     }
     Ok(())
-}
-
-/// 404 for an instance.
-pub(crate) fn missing(id: &str) -> Error {
-    not_found("container instance", id)
 }
 
 #[cfg(test)]

@@ -61,10 +61,12 @@ impl IntoResponse for Error {
     }
 }
 
-/// The answer that an error makes.
+/// The answer that an error makes. Carries the error along, for the audit log.
 pub(crate) fn respond(error: &oci::Error) -> Response {
     let json = HeaderValue::from_static("application/json");
-    (error.status, [(header::CONTENT_TYPE, json)], error.to_json()).into_response()
+    let mut response = (error.status, [(header::CONTENT_TYPE, json)], error.to_json()).into_response();
+    response.extensions_mut().insert(error.clone());
+    response
 }
 
 /// 404 in the words that do not say whether it exists.

@@ -1,22 +1,43 @@
 //! The form of all answers of the cloud API: every error is OCI's JSON, whoever made it, and every request is counted.
 
-use crate::{error::respond, metrics::Metrics};
+use crate::{
+    Cloud,
+    audit::{self, Operations},
+    caller::Trail,
+    error::respond,
+    metrics::Metrics,
+};
 use axum::{
-    extract::{MatchedPath, Request},
+    extract::{MatchedPath, Request, State},
     middleware::Next,
-    response::Response,
+    response::{IntoResponse, Response},
 };
 use http::{StatusCode, header};
 use problem::oci;
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
 /// Middleware around all routes and fallbacks.
-pub(crate) async fn keep(request: Request, next: Next) -> Response {
+pub(crate) async fn keep(
+    State((cloud, operations)): State<(Arc<Cloud>, Arc<Operations>)>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let started = Instant::now();
     let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
     let method = request.method().clone();
+    let trail = Trail::default();
+    request.extensions_mut().insert(Arc::clone(&trail));
     let response = match check(&request) {
-        Ok(()) => translate(next.run(request).await),
+        Ok(()) => {
+            let event = audit::event(&cloud, operations.of_route(&method, &route), &request);
+            let response = match audit::begin(&cloud, event.as_ref()).await {
+                Ok(()) => translate(next.run(request).await),
+                Err(error) => error.into_response(),
+            };
+            let subject = trail.lock().clone();
+            audit::end(&cloud, event.as_ref(), subject, &response).await;
+            response
+        }
         Err(refusal) => respond(&refusal),
     };
     Metrics::registered().answered(route, &method, response.status(), started.elapsed());

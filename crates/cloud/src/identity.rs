@@ -13,6 +13,9 @@ use sqlx::PgPool;
 /// Group of a tenancy's first user; may do everything in it.
 pub const ADMINISTRATORS: &str = "Administrators";
 
+/// Name of the policy by which they may; it can't be changed. Source: OCI's name for it.
+pub(crate) const ADMIN_POLICY: &str = "Tenant Admin Policy";
+
 /// Owner of an API key, as the gateway needs it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -88,8 +91,8 @@ pub async fn bootstrap(
     let fingerprint = key.fingerprint();
     let mut txn = db.begin().await?;
     let tenancy_id = store::ensure_tenancy(&mut txn, &TenantId::generate(), tenancy, now_ms).await?;
-    let groups = [ADMINISTRATORS.to_owned()];
-    let user_id = store::ensure_user(&mut txn, &UserId::generate(), &tenancy_id, user, &groups, now_ms).await?;
+    let user_id = store::ensure_user(&mut txn, &UserId::generate(), &tenancy_id, user, now_ms).await?;
+    store::ensure_administrators(&mut txn, &tenancy_id, &user_id, now_ms).await?;
     let owner = store::ensure_key(&mut txn, &fingerprint, &user_id, &key.to_pem(), now_ms).await?;
     if owner != user_id {
         return Err(BootstrapError::KeyTaken(fingerprint));

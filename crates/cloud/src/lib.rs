@@ -1,18 +1,25 @@
-//! The cloud API: OCI-shaped REST for clusters, pools of virtual nodes and work requests, and the reconcilers that make
-//! them so. Owns identity (tenancies, users, API keys) and the tables of `*_create_cloud.sql`. Never touches hosts
-//! (the fleet's) or Kubernetes objects other than Nodes and what bootstrap makes.
+//! The cloud API: OCI-shaped REST for clusters, pools of virtual nodes, container instances and work requests, and the
+//! reconcilers that make them so. Owns identity (tenancies, users, API keys) and the tables of `*_create_cloud.sql`.
+//! Touches hosts only by the fleet's placements, and never Kubernetes objects other than Nodes and what bootstrap makes.
 
+mod access;
+mod audit;
+mod caller;
 mod catalog;
 mod cluster;
 mod config;
+mod container_instance;
 mod directory;
 mod error;
 mod form;
 pub mod identity;
 mod metrics;
+mod openapi;
+mod policy;
 mod rest;
 mod retry;
 mod sql;
+mod tag;
 mod virtual_node;
 mod virtual_node_pool;
 mod words;
@@ -20,6 +27,7 @@ mod work_request;
 mod worker;
 
 pub use config::Config;
+pub use container_instance::hosts::Hosts;
 pub use directory::{Directory, Network};
 pub use error::Error;
 
@@ -28,27 +36,25 @@ use axum::{
     routing::{any, get},
 };
 use domain::{Clock, ClusterId};
-use futures::future::BoxFuture;
 use kube_store::Stores;
 use problem::oci;
 use reconcile::{Backoff, Queue};
 use sqlx::PgPool;
 use std::{sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
+use utoipa_axum::router::OpenApiRouter;
 use worker::Key;
 
 /// Path below which the Container Engine API lies.
 pub const PREFIX: &str = "/20180222";
-/// Versions of other APIs of the cloud that the gateway passes here; none of them has a path yet.
-const OTHER_APIS: [&str; 2] = ["/20210415", "/20160918"];
+/// Path below which Container Instances' API lies.
+pub const INSTANCES_PREFIX: &str = "/20210415";
+/// Path below which identity and networks lie.
+pub const CORE_PREFIX: &str = "/20160918";
+/// Path below which the audit log lies.
+pub const AUDIT_PREFIX: &str = "/20190901";
 /// Largest body. Source: no request of the API comes near it.
 const MAX_BODY_BYTES: usize = 1 << 20;
-
-/// Ends what runs outside of a cluster's store when the cluster is deleted.
-pub trait ClusterHosts: Send + Sync + 'static {
-    /// Stops all pods of a cluster; true once nothing of it is left on any host. Safe to repeat.
-    fn remove_cluster(&self, cluster: ClusterId) -> BoxFuture<'_, Result<bool, String>>;
-}
 
 /// The cloud API's state. Cheap to share.
 pub struct Cloud {
@@ -56,7 +62,8 @@ pub struct Cloud {
     pub(crate) stores: Arc<Stores>,
     pub(crate) directory: Arc<Directory>,
     pub(crate) config: Config,
-    hosts: Arc<dyn ClusterHosts>,
+    pub(crate) policies: policy::Policies,
+    pub(crate) hosts: Hosts,
     clock: Arc<dyn Clock>,
     queue: Queue<Key>,
 }
@@ -74,15 +81,16 @@ impl Cloud {
         db: PgPool,
         stores: Arc<Stores>,
         directory: Arc<Directory>,
-        hosts: Arc<dyn ClusterHosts>,
+        hosts: Hosts,
         clock: Arc<dyn Clock>,
         config: Config,
     ) -> Arc<Self> {
         let backoff = Backoff { base: Duration::from_millis(100), limit: Duration::from_secs(30), jitter: 0.2 };
-        Arc::new(Self { db, stores, directory, config, hosts, clock, queue: Queue::new(backoff) })
+        let policies = policy::Policies::new(db.clone());
+        Arc::new(Self { db, stores, directory, config, policies, hosts, clock, queue: Queue::new(backoff) })
     }
 
-    /// Reconciles clusters and pools until `stop`.
+    /// Reconciles clusters, pools and container instances until `stop`.
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
         let queue = self.queue.clone();
         worker::run(self, queue, stop).await;
@@ -109,27 +117,54 @@ impl Cloud {
     }
 
     pub(crate) async fn hosts_clear(&self, cluster: &ClusterId) -> Result<bool, Error> {
-        self.hosts.remove_cluster(cluster.clone()).await.map_err(Error::Outside)
+        self.hosts.fleet.remove_cluster(cluster).await.map_err(|error| Error::Outside(error.to_string()))
     }
 }
 
-/// All routes: the public ones below [`PREFIX`], and `/internal/v1/keys/{kid}` for the gateway.
-pub fn router(cloud: Arc<Cloud>) -> Router {
-    let public = Router::new()
+/// The public routes, each documented where it is handled.
+fn public() -> OpenApiRouter<Arc<Cloud>> {
+    let engine = OpenApiRouter::new()
         .merge(cluster::api::routes())
         .merge(virtual_node_pool::api::routes())
         .merge(virtual_node::api::routes())
         .merge(work_request::api::routes())
-        .merge(catalog::routes())
-        .fallback(no_such_path)
-        .method_not_allowed_fallback(no_such_method);
-    let empty = || Router::new().route("/", any(no_such_path)).fallback(no_such_path);
-    let apis = OTHER_APIS.iter().fold(Router::new().nest(PREFIX, public), |all, prefix| all.nest(prefix, empty()));
+        .merge(catalog::routes());
+    let instances =
+        OpenApiRouter::new().merge(container_instance::api::routes()).merge(work_request::instances::routes());
+    let core = OpenApiRouter::new();
+    OpenApiRouter::with_openapi(openapi::head())
+        .nest(PREFIX, shut(engine))
+        .nest(INSTANCES_PREFIX, shut(instances))
+        .nest(CORE_PREFIX, shut(core))
+        .nest(AUDIT_PREFIX, shut(audit::api::routes()))
+}
+
+/// Answers whatever has no route in OCI's form.
+fn shut(routes: OpenApiRouter<Arc<Cloud>>) -> OpenApiRouter<Arc<Cloud>> {
+    routes.fallback(no_such_path)
+}
+
+/// All routes: the public ones with their OpenAPI document, and `/internal/v1/keys/{kid}` for the gateway.
+pub fn router(cloud: Arc<Cloud>) -> Router {
+    let (routes, document) = openapi::split(public());
+    // The root of a nested router is not within its fallback.
+    let roots = [PREFIX, INSTANCES_PREFIX, CORE_PREFIX, AUDIT_PREFIX].map(|prefix| format!("{prefix}/"));
+    let routes = roots.iter().fold(routes, |routes, root| routes.route(root, any(no_such_path)));
+    let operations = audit::Operations::of(&document);
+    let keep = axum::middleware::from_fn_with_state((Arc::clone(&cloud), Arc::new(operations)), form::keep);
     Router::new()
-        .merge(apis.layer(axum::middleware::from_fn(form::keep)))
+        .merge(routes.method_not_allowed_fallback(no_such_method).layer(keep))
+        .merge(openapi::serve(&document))
         .route("/internal/v1/keys/{kid}", get(identity::api::get_key))
         .layer(axum::extract::DefaultBodyLimit::max(MAX_BODY_BYTES))
         .with_state(cloud)
+}
+
+/// The OpenAPI document of all public routes, as JSON.
+#[must_use]
+pub fn openapi_json() -> String {
+    let (_, document) = openapi::split(public());
+    document.to_pretty_json().expect("a document of texts and numbers serialises")
 }
 
 async fn no_such_path() -> axum::response::Response {

@@ -1,91 +1,25 @@
-//! What every handler shares: the caller, bodies, query parameters, paging, etags, OCI's headers.
+//! What every handler shares: bodies, query parameters, paging, etags, OCI's headers.
 
+pub(crate) use crate::caller::Caller;
 use crate::error::{Error, invalid, respond};
 use axum::{
     extract::FromRequestParts,
     response::{IntoResponse, Response},
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use domain::{CompartmentId, PRINCIPAL_HEADER, Principal, WorkRequestId};
+use domain::WorkRequestId;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, request::Parts};
 use problem::oci;
-use runtime::Peer;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use sqlx::{Postgres, QueryBuilder};
 
-/// The only peer whose word on the principal counts.
-const GATEWAY: &str = "api-gateway";
 /// Source: `limit` of OCI's list operations, 1 to 1000.
 const MAX_LIMIT: u32 = 1000;
 const DEFAULT_LIMIT: u32 = 100;
 const NEXT_PAGE: HeaderName = HeaderName::from_static("opc-next-page");
-const WORK_REQUEST: HeaderName = HeaderName::from_static("opc-work-request-id");
-const RETRY_TOKEN: HeaderName = HeaderName::from_static("opc-retry-token");
-/// Source: `opc-retry-token` has at most 64 characters in OCI; SDKs send 30 or so.
-const MAX_TOKEN: usize = 255;
-/// Ours have some 20 characters.
-const MAX_ETAG: usize = 255;
-
-/// Who calls, and the headers that change what a call does.
-#[derive(Debug, Clone)]
-pub(crate) struct Caller {
-    pub(crate) principal: Principal,
-    pub(crate) retry_token: Option<String>,
-    pub(crate) if_match: Option<String>,
-}
-
-impl Caller {
-    /// Refuses compartments that the caller may not use. Compartments other than the root come with identity.
-    pub(crate) fn compartment(&self, id: &str) -> Result<CompartmentId, Error> {
-        let compartment = CompartmentId::parse_any(id).map_err(|error| invalid(format!("compartmentId: {error}")))?;
-        let root = CompartmentId::root(&self.principal.tenant_id);
-        if compartment == root { Ok(compartment) } else { Err(crate::error::not_found("compartment", id)) }
-    }
-
-    /// Refuses if the caller knows another version.
-    pub(crate) fn check_etag(&self, etag: &str) -> Result<(), Error> {
-        match &self.if_match {
-            Some(known) if known != etag && known != "*" => {
-                Err(oci::Error::no_etag_match("if-match names another version; get the resource again").into())
-            }
-            _ => Ok(()),
-        }
-    }
-}
-
-impl<S: Send + Sync> FromRequestParts<S> for Caller {
-    type Rejection = Response;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Response> {
-        let principal = principal(parts).map_err(|why| respond(&oci::Error::not_authenticated(why)))?;
-        let read = |name, limit| text(&parts.headers, name, limit).map_err(|refusal| respond(&refusal));
-        let if_match = read(&header::IF_MATCH, MAX_ETAG)?.map(|tag| tag.trim_matches('"').to_owned());
-        Ok(Self { principal, retry_token: read(&RETRY_TOKEN, MAX_TOKEN)?, if_match })
-    }
-}
-
-fn principal(parts: &Parts) -> Result<Principal, &'static str> {
-    let peer = parts.extensions.get::<Peer>().and_then(|peer| peer.common_name.as_deref());
-    if peer != Some(GATEWAY) {
-        return Err("requests are taken from the gateway only");
-    }
-    let header = parts.headers.get(PRINCIPAL_HEADER).and_then(|value| value.to_str().ok());
-    let principal = Principal::from_header(header.ok_or("the request names no caller")?)
-        .map_err(|_| "the request names no readable caller")?;
-    if principal.cluster_id.is_some() {
-        return Err("the token is good for one cluster only, not for the cloud API");
-    }
-    Ok(principal)
-}
-
-/// A header's text. One that can't be kept must not be ignored: the request would then do what it asks not to do.
-fn text(headers: &HeaderMap, name: &HeaderName, limit: usize) -> Result<Option<String>, oci::Error> {
-    let Some(value) = headers.get(name).filter(|value| !value.is_empty()) else { return Ok(None) };
-    let text = value.to_str().ok().filter(|text| text.len() <= limit);
-    let refuse = || oci::Error::invalid_parameter(format!("{name} must have at most {limit} printable characters"));
-    text.map(|text| Some(text.to_owned())).ok_or_else(refuse)
-}
+/// Header that names the work request which was begun.
+pub(crate) const WORK_REQUEST: HeaderName = HeaderName::from_static("opc-work-request-id");
 
 /// Reads a JSON body: an object.
 pub(crate) fn body<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
@@ -157,6 +91,11 @@ impl<S: Send + Sync> FromRequestParts<S> for Params {
 impl Params {
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
+    }
+
+    /// All values of a parameter, as they are.
+    pub(crate) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.0.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
     pub(crate) fn required(&self, name: &str) -> Result<&str, Error> {
@@ -273,9 +212,29 @@ impl Page {
     /// The answer: the items, and a token if there are more.
     pub(crate) fn answer<T, W: Serialize>(
         &self,
+        rows: Vec<T>,
+        cursor: impl Fn(&T, &str) -> (SortKey, String),
+        wire: impl Fn(T) -> W,
+    ) -> Response {
+        self.answer_as(rows, cursor, wire, Value::Array)
+    }
+
+    /// The same for lists that are objects.
+    pub(crate) fn collection<T, W: Serialize>(
+        &self,
+        rows: Vec<T>,
+        cursor: impl Fn(&T, &str) -> (SortKey, String),
+        wire: impl Fn(T) -> W,
+    ) -> Response {
+        self.answer_as(rows, cursor, wire, |items| serde_json::json!({"items": items}))
+    }
+
+    fn answer_as<T, W: Serialize>(
+        &self,
         mut rows: Vec<T>,
         cursor: impl Fn(&T, &str) -> (SortKey, String),
         wire: impl Fn(T) -> W,
+        body: impl Fn(Vec<Value>) -> Value,
     ) -> Response {
         let more = rows.len() > self.limit as usize;
         rows.truncate(self.limit as usize);
@@ -284,7 +243,7 @@ impl Page {
             Cursor::write(self.sort, key, &id)
         });
         let items: Vec<Value> = rows.into_iter().map(|row| compact(wire(row))).collect();
-        let mut response = axum::Json(items).into_response();
+        let mut response = axum::Json(body(items)).into_response();
         if let Some(value) = next.and_then(|next| HeaderValue::try_from(next).ok()) {
             response.headers_mut().insert(NEXT_PAGE, value);
         }

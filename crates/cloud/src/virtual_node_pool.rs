@@ -8,7 +8,7 @@ pub(crate) mod reconcile;
 pub(crate) mod store;
 pub(crate) mod wire;
 
-use crate::{Config, Error, catalog, cluster, error::invalid, words::words};
+use crate::{Config, Error, access::Resource, caller::Owned, catalog, cluster, error::invalid, tag, words::words};
 use domain::{ClusterId, CompartmentId, TenantId, VirtualNodePoolId};
 use problem::oci;
 use wire::{CreatePoolDetails, Label, PlacementConfiguration, Spec, Taint, UpdatePoolDetails};
@@ -55,6 +55,19 @@ pub(crate) struct Pool {
     pub(crate) created_ms: i64,
     pub(crate) updated_ms: Option<i64>,
     pub(crate) state_ms: i64,
+}
+
+impl Owned for Pool {
+    const RESOURCE: Resource = Resource::VirtualNodePools;
+    const NOUN: &'static str = "virtual node pool";
+
+    fn compartment(&self) -> &CompartmentId {
+        &self.compartment_id
+    }
+
+    fn name(&self) -> &str {
+        &self.display_name
+    }
 }
 
 impl Pool {
@@ -203,7 +216,7 @@ fn pod_configuration(wanted: Option<wire::PodConfiguration>, subnet: &str) -> Re
 }
 
 fn check_spec(spec: &Spec) -> Result<(), Error> {
-    cluster::wire::check_tags(&spec.freeform_tags, &spec.defined_tags)?;
+    tag::check(&spec.freeform_tags, &spec.defined_tags)?;
     for Label { key, value } in &spec.initial_virtual_node_labels {
         check_label_key("initialVirtualNodeLabels", key)?;
         check_label_value("initialVirtualNodeLabels", value)?;

@@ -104,6 +104,12 @@ ocid! {
     CompartmentId = "compartment";
     /// A person or a program of a tenancy.
     UserId = "user";
+    /// A set of users, by which policies grant.
+    GroupId = "group";
+    /// That one user is in one group.
+    MembershipId = "groupmembership";
+    /// A set of statements about who may do what.
+    PolicyId = "policy";
     /// A public key registered for a user.
     ApiKeyId = "apikey";
     /// A managed Kubernetes cluster.
@@ -122,6 +128,10 @@ ocid! {
     ContainerId = "computecontainer";
     /// A container instance's place in a network.
     VnicId = "vnic";
+    /// A range of addresses of a virtual cloud network.
+    SubnetId = "subnet";
+    /// A set of rules about traffic of network interfaces.
+    SecurityGroupId = "networksecuritygroup";
 }
 
 impl CompartmentId {

@@ -32,11 +32,7 @@ impl Fleet {
     ///
     /// # Errors
     /// [`FleetError::Invalid`] if the address is leased to another or not in the range, or the placement makes no sense.
-    pub async fn put_instance(
-        &self,
-        network: InstanceNetwork,
-        request: PutRequest,
-    ) -> Result<PutResponse, FleetError> {
+    pub async fn put_instance(&self, network: InstanceNetwork, request: PutRequest) -> Result<PutResponse, FleetError> {
         let fault_domain = request.fault_domain.clone();
         let mut row = placements::row(request).map_err(|status| FleetError::Invalid(status.message().to_owned()))?;
         if !is_instance(&row.body.cluster_id) {

@@ -3,19 +3,20 @@
 use super::{Cluster, ClusterState, kubeconfig, operation, store, wire};
 use crate::{
     Cloud, Error,
+    access::{Resource, Verb},
     error::invalid,
+    openapi::PageParams,
     rest::{self, Caller, Params, Sort, SortKey, accepted, resource},
 };
 use axum::{
-    Router,
     extract::{Path, State},
     response::{IntoResponse, Response},
-    routing::{get, post},
 };
 use bytes::Bytes;
 use http::header;
 use problem::oci;
 use std::sync::Arc;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 const SORTS: &[Sort] = &[
     Sort { word: "TIME_CREATED", column: "created_ms" },
@@ -23,21 +24,41 @@ const SORTS: &[Sort] = &[
     Sort { word: "ID", column: "id" },
 ];
 
-pub(crate) fn routes() -> Router<Arc<Cloud>> {
-    Router::new()
-        .route("/clusters", get(list).post(create))
-        .route("/clusters/{id}", get(read).put(update).delete(remove))
-        .route("/clusters/{id}/kubeconfig/content", post(create_kubeconfig))
+pub(crate) fn routes() -> OpenApiRouter<Arc<Cloud>> {
+    OpenApiRouter::new()
+        .routes(routes!(list, create))
+        .routes(routes!(read, update, remove))
+        .routes(routes!(create_kubeconfig))
 }
 
+/// Makes a cluster.
+#[utoipa::path(
+    post,
+    path = "/clusters",
+    tag = "Clusters",
+    operation_id = "create_cluster",
+    request_body = wire::CreateClusterDetails,
+    responses((status = 202, description = "Accepted", headers(("opc-work-request-id" = String, description = "Follows the work")))),
+    extensions(("x-hako-access" = json!("manage clusters"))),
+)]
 async fn create(State(cloud): State<Arc<Cloud>>, caller: Caller, body: Bytes) -> Result<Response, Error> {
     // A caller that hangs up must not leave a cluster half made until the next resync.
     let work = tokio::spawn(async move { operation::create(&cloud, &caller, &body).await });
     Ok(accepted(&work.await.map_err(|error| Error::Outside(error.to_string()))??))
 }
 
+/// Lists the clusters of a compartment.
+#[utoipa::path(
+    get,
+    path = "/clusters",
+    tag = "Clusters",
+    operation_id = "list_clusters",
+    params(PageParams, ("compartmentId" = String, Query, description = "The compartment"), ("name" = Option<String>, Query, description = "Only clusters of this name"), ("lifecycleState" = Option<Vec<ClusterState>>, Query, description = "Only clusters in these states")),
+    responses((status = 200, description = "OK", body = Vec<wire::ClusterResponse>)),
+    extensions(("x-hako-access" = json!("inspect clusters"))),
+)]
 async fn list(State(cloud): State<Arc<Cloud>>, caller: Caller, params: Params) -> Result<Response, Error> {
-    let compartment = caller.compartment(params.required("compartmentId")?)?;
+    let compartment = caller.compartment(params.required("compartmentId")?, Verb::Inspect, Resource::Clusters)?;
     let states: Vec<ClusterState> = params.words("lifecycleState")?;
     let filter = store::Filter { name: params.get("name").map(str::to_owned), states };
     let page = params.page(SORTS, false)?;
@@ -54,12 +75,33 @@ async fn list(State(cloud): State<Arc<Cloud>>, caller: Caller, params: Params) -
     Ok(page.answer(rows, key, |cluster| wire::ClusterResponse::new(cluster, gateway)))
 }
 
+/// Gets a cluster.
+#[utoipa::path(
+    get,
+    path = "/clusters/{clusterId}",
+    tag = "Clusters",
+    operation_id = "get_cluster",
+    params(("clusterId" = String, Path, description = "The cluster")),
+    responses((status = 200, description = "OK", body = wire::ClusterResponse)),
+    extensions(("x-hako-access" = json!("read clusters"))),
+)]
 async fn read(State(cloud): State<Arc<Cloud>>, caller: Caller, Path(id): Path<String>) -> Result<Response, Error> {
-    let cluster = operation::find(&cloud, &caller, &id).await?;
+    let cluster = operation::find(&cloud, &caller, &id, Verb::Read).await?;
     let etag = cluster.etag();
     Ok(resource(wire::ClusterResponse::new(cluster, &cloud.config.gateway_url), Some(&etag)))
 }
 
+/// Changes a cluster.
+#[utoipa::path(
+    put,
+    path = "/clusters/{clusterId}",
+    tag = "Clusters",
+    operation_id = "update_cluster",
+    params(("clusterId" = String, Path, description = "The cluster")),
+    request_body = wire::UpdateClusterDetails,
+    responses((status = 202, description = "Accepted", headers(("opc-work-request-id" = String, description = "Follows the work")))),
+    extensions(("x-hako-access" = json!("use clusters"))),
+)]
 async fn update(
     State(cloud): State<Arc<Cloud>>,
     caller: Caller,
@@ -69,10 +111,31 @@ async fn update(
     Ok(accepted(&operation::update(&cloud, &caller, &id, &body).await?))
 }
 
+/// Deletes a cluster, with all that is in it.
+#[utoipa::path(
+    delete,
+    path = "/clusters/{clusterId}",
+    tag = "Clusters",
+    operation_id = "delete_cluster",
+    params(("clusterId" = String, Path, description = "The cluster")),
+    responses((status = 202, description = "Accepted", headers(("opc-work-request-id" = String, description = "Follows the work")))),
+    extensions(("x-hako-access" = json!("manage clusters"))),
+)]
 async fn remove(State(cloud): State<Arc<Cloud>>, caller: Caller, Path(id): Path<String>) -> Result<Response, Error> {
     Ok(accepted(&operation::delete(&cloud, &caller, &id).await?))
 }
 
+/// Makes a kubeconfig for a cluster.
+#[utoipa::path(
+    post,
+    path = "/clusters/{clusterId}/kubeconfig/content",
+    tag = "Clusters",
+    operation_id = "create_kubeconfig",
+    params(("clusterId" = String, Path, description = "The cluster")),
+    request_body = wire::CreateKubeconfigDetails,
+    responses((status = 200, description = "A kubeconfig", body = String, content_type = "application/x-yaml")),
+    extensions(("x-hako-access" = json!("use clusters"))),
+)]
 async fn create_kubeconfig(
     State(cloud): State<Arc<Cloud>>,
     caller: Caller,
@@ -84,7 +147,7 @@ async fn create_kubeconfig(
     if details.token_version.as_deref().is_some_and(|version| version != "2.0.0") {
         return Err(invalid("tokenVersion must be 2.0.0"));
     }
-    let cluster = operation::find(&cloud, &caller, &id).await?;
+    let cluster = operation::find(&cloud, &caller, &id, Verb::Use).await?;
     if matches!(cluster.state, ClusterState::Deleting | ClusterState::Deleted | ClusterState::Failed) {
         let message = format!("the cluster is {}: it has no endpoint", cluster.state);
         return Err(oci::Error::incorrect_state(message).into());

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     Cloud, Error,
-    error::not_found,
+    access::{Resource, Verb},
     rest::{self, Caller},
     retry, virtual_node_pool,
     work_request::{self, Operation, Status, WorkRequest},
@@ -19,7 +19,7 @@ use problem::oci;
 pub(super) async fn create(cloud: &Cloud, caller: &Caller, body: &[u8]) -> Result<WorkRequestId, Error> {
     let details: CreateClusterDetails = rest::body(body)?;
     let principal = &caller.principal;
-    let compartment = caller.compartment(&details.compartment_id)?;
+    let compartment = caller.compartment_for_new(&details.compartment_id, Resource::Clusters)?;
     let now = cloud.now_ms();
     let mut cluster = plan(details, &principal.tenant_id, &principal.user_id, compartment, now)?;
     let owner = (&cluster.tenancy_id, &cluster.compartment_id);
@@ -34,6 +34,7 @@ pub(super) async fn create(cloud: &Cloud, caller: &Caller, body: &[u8]) -> Resul
     if cluster.vcn_id.is_empty() {
         cluster.vcn_id = store::default_vcn(&mut txn, &cluster.compartment_id).await?;
     }
+    caller.about(&cluster.compartment_id, cluster.id.as_str(), &cluster.name);
     cluster.work_request_id = Some(work.id.as_str().to_owned());
     work_request::store::insert(&mut txn, &work, &format!("creating cluster {:?}", cluster.name)).await?;
     store::insert(&mut txn, &cluster).await?;
@@ -54,7 +55,7 @@ pub(super) async fn update(cloud: &Cloud, caller: &Caller, id: &str, body: &[u8]
     let details: UpdateClusterDetails = rest::body(body)?;
     let now = cloud.now_ms();
     let mut txn = cloud.db.begin().await?;
-    let cluster = lock(&mut txn, caller, id).await?;
+    let cluster = lock(&mut txn, caller, id, Verb::Use).await?;
     caller.check_etag(&cluster.etag())?;
     cluster.require_active()?;
     let mut changed = apply(cluster, details)?;
@@ -72,7 +73,7 @@ pub(super) async fn update(cloud: &Cloud, caller: &Caller, id: &str, body: &[u8]
 pub(super) async fn delete(cloud: &Cloud, caller: &Caller, id: &str) -> Result<WorkRequestId, Error> {
     let now = cloud.now_ms();
     let mut txn = cloud.db.begin().await?;
-    let cluster = lock(&mut txn, caller, id).await?;
+    let cluster = lock(&mut txn, caller, id, Verb::Manage).await?;
     caller.check_etag(&cluster.etag())?;
     if matches!(cluster.state, ClusterState::Deleting | ClusterState::Deleted) {
         let message = format!("the cluster is {} already", cluster.state);
@@ -92,14 +93,18 @@ pub(super) async fn delete(cloud: &Cloud, caller: &Caller, id: &str) -> Result<W
 }
 
 /// The caller's cluster.
-pub(crate) async fn find(cloud: &Cloud, caller: &Caller, id: &str) -> Result<Cluster, Error> {
-    let found = store::get(&cloud.db, &caller.principal.tenant_id, id).await?;
-    found.ok_or_else(|| not_found("cluster", id))
+pub(crate) async fn find(cloud: &Cloud, caller: &Caller, id: &str, verb: Verb) -> Result<Cluster, Error> {
+    caller.admit(verb, store::get(&cloud.db, &caller.principal.tenant_id, id).await?, id)
 }
 
-async fn lock(txn: &mut sqlx::PgConnection, caller: &Caller, id: &str) -> Result<Cluster, Error> {
-    let found = store::lock(txn, &caller.principal.tenant_id, id).await?;
-    found.ok_or_else(|| not_found("cluster", id))
+/// The same, locked until the transaction ends.
+pub(crate) async fn lock(
+    txn: &mut sqlx::PgConnection,
+    caller: &Caller,
+    id: &str,
+    verb: Verb,
+) -> Result<Cluster, Error> {
+    caller.admit(verb, store::lock(txn, &caller.principal.tenant_id, id).await?, id)
 }
 
 fn mark(caller: &Caller, work: &WorkRequestId, now_ms: i64) -> Mark {

@@ -195,7 +195,7 @@ pub(crate) async fn tenant_all_tenants(db: &PgPool, id: &ClusterId) -> Result<Op
 }
 
 /// The default network of a compartment, made at first use.
-pub(super) async fn default_vcn(db: &mut PgConnection, compartment: &CompartmentId) -> Result<String, sqlx::Error> {
+pub(crate) async fn default_vcn(db: &mut PgConnection, compartment: &CompartmentId) -> Result<String, sqlx::Error> {
     let row = sqlx::query(
         "insert into default_vcns (compartment_id, vcn_id) values ($1, $2)
          on conflict (compartment_id) do update set compartment_id = excluded.compartment_id returning vcn_id",

@@ -1,21 +1,21 @@
 //! Clusters as they are on the wire. Source of names and shapes: OCI Container Engine API 20180222.
 
 use super::{Cluster, ClusterType, Mark};
-use crate::{Error, catalog, error::invalid, rest::time};
+use crate::{
+    Error, catalog,
+    error::invalid,
+    rest::time,
+    tag::{self, DefinedTags, FreeformTags},
+};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::collections::BTreeMap;
-
-/// Tags without a namespace.
-pub(crate) type FreeformTags = BTreeMap<String, String>;
-/// Tags by namespace.
-pub(crate) type DefinedTags = BTreeMap<String, BTreeMap<String, Value>>;
+use utoipa::ToSchema;
 
 macro_rules! wire {
     ($($(#[$doc:meta])* $name:ident { $($(#[$attr:meta])* $field:ident: $kind:ty,)* })*) => {$(
-        $(#[$doc])*
-        #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+        #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
         #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+        $(#[$doc])*
         pub(crate) struct $name { $($(#[$attr])* pub(crate) $field: Option<$kind>,)* }
     )*};
 }
@@ -117,7 +117,7 @@ wire! {
 }
 
 /// What a new cluster should be. `vcnId` and `kubernetesVersion` may be left out: our addition.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct CreateClusterDetails {
     pub(crate) name: String,
@@ -151,7 +151,7 @@ pub(crate) struct Spec {
 impl Spec {
     /// Refuses what is too large or not offered.
     pub(crate) fn check(&self) -> Result<(), Error> {
-        check_tags(&self.freeform_tags, &self.defined_tags)?;
+        tag::check(&self.freeform_tags, &self.defined_tags)?;
         for family in self.options.ip_families.iter().flatten() {
             if family != "IPv4" {
                 return Err(invalid(format!("options.ipFamilies: {family:?} is not offered; use IPv4")));
@@ -165,18 +165,6 @@ impl Spec {
         }
         Ok(())
     }
-}
-
-/// Source: OCI's limits on tags: 10 free-form and 64 defined ones of 100 and 256 characters.
-pub(crate) fn check_tags(freeform: &FreeformTags, defined: &DefinedTags) -> Result<(), Error> {
-    let long = |key: &str, value: &str| key.is_empty() || key.chars().count() > 100 || value.chars().count() > 256;
-    if freeform.len() > 10 || freeform.iter().any(|(key, value)| long(key, value)) {
-        return Err(invalid("freeformTags: at most 10, keys of 1 to 100 and values of up to 256 characters"));
-    }
-    if defined.values().map(BTreeMap::len).sum::<usize>() > 64 {
-        return Err(invalid("definedTags: at most 64"));
-    }
-    Ok(())
 }
 
 impl ClusterCreateOptions {
@@ -196,11 +184,14 @@ impl ClusterCreateOptions {
 }
 
 /// A cluster as get and list show it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = Cluster)]
 pub(crate) struct ClusterResponse {
+    #[schema(value_type = String)]
     id: domain::ClusterId,
     name: String,
+    #[schema(value_type = String)]
     compartment_id: domain::CompartmentId,
     endpoint_config: Option<EndpointConfig>,
     vcn_id: String,
@@ -221,8 +212,9 @@ pub(crate) struct ClusterResponse {
     kind: &'static str,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = ClusterMetadata)]
 struct Metadata {
     time_created: String,
     created_by_user_id: String,
@@ -235,8 +227,9 @@ struct Metadata {
     deleted_by_work_request_id: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = ClusterEndpoints)]
 struct Endpoints {
     kubernetes: String,
     public_endpoint: String,

@@ -218,7 +218,9 @@ pub(super) fn volumes(volumes: &[Volume]) -> Result<(), Error> {
         }
     }
     if bytes > MAX_CONFIG_BYTES {
-        return Err(invalid(format!("the config files have {bytes} bytes in all; at most {MAX_CONFIG_BYTES} are possible")));
+        return Err(invalid(format!(
+            "the config files have {bytes} bytes in all; at most {MAX_CONFIG_BYTES} are possible"
+        )));
     }
     Ok(())
 }
@@ -264,7 +266,9 @@ fn vnics(vnics: &[CreateVnicDetails]) -> Result<(), Error> {
         (1..=63).contains(&label.len()) && label.bytes().all(plain) && !label.starts_with('-') && !label.ends_with('-')
     };
     if vnic.hostname_label.as_ref().is_some_and(|name| !label(name)) {
-        return Err(invalid("vnics[0].hostnameLabel must have 1 to 63 letters, digits or '-', the last not at its ends"));
+        return Err(invalid(
+            "vnics[0].hostnameLabel must have 1 to 63 letters, digits or '-', the last not at its ends",
+        ));
     }
     Ok(())
 }
@@ -272,7 +276,9 @@ fn vnics(vnics: &[CreateVnicDetails]) -> Result<(), Error> {
 fn dns(config: &DnsConfig) -> Result<(), Error> {
     let servers = config.nameservers.as_deref().unwrap_or_default();
     if servers.len() > MAX_NAMESERVERS || servers.iter().any(|server| server.parse::<IpAddr>().is_err()) {
-        return Err(invalid(format!("dnsConfig.nameservers must have at most {MAX_NAMESERVERS} items, all of them addresses")));
+        return Err(invalid(format!(
+            "dnsConfig.nameservers must have at most {MAX_NAMESERVERS} items, all of them addresses"
+        )));
     }
     let words = config.searches.iter().chain(&config.options).flatten();
     let plain = |word: &String| !word.is_empty() && word.len() <= 253 && word.chars().all(|c| c.is_ascii_graphic());

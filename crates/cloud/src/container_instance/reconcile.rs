@@ -2,7 +2,7 @@
 
 use super::{
     view::PodState,
-    words::{LifecycleState, Wish},
+    words::{InstanceState, Wish},
 };
 
 /// How long an instance that is being started waits for room and images. Source: as long as a pool waits for its nodes
@@ -13,7 +13,7 @@ const PATIENCE_MS: i64 = 10 * 60 * 1000;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Observed {
     pub(super) wish: Wish,
-    pub(super) state: LifecycleState,
+    pub(super) state: InstanceState,
     /// For how long it is in that state.
     pub(super) age_ms: i64,
     /// A work request waits for its end.
@@ -62,7 +62,7 @@ pub(super) enum Action {
     /// Nothing of the placement is left: forget its name.
     Forget,
     /// Enter a state, for a reason.
-    Enter(LifecycleState, Option<String>),
+    Enter(InstanceState, Option<String>),
     /// Say why it is not further.
     Tell(String),
     /// End the work request.
@@ -77,10 +77,10 @@ pub(super) fn diff(observed: &Observed) -> Vec<Action> {
     let rest = match observed.wish {
         Wish::Run => return run(observed),
         Wish::Stop => match observed.state {
-            LifecycleState::Failed => LifecycleState::Failed,
-            _ => LifecycleState::Inactive,
+            InstanceState::Failed => InstanceState::Failed,
+            _ => InstanceState::Inactive,
         },
-        Wish::Delete => LifecycleState::Deleted,
+        Wish::Delete => InstanceState::Deleted,
     };
     let Some(placed) = &observed.placed else { return settle(observed, rest, None) };
     match leave(placed) {
@@ -100,17 +100,17 @@ fn leave(placed: &Placed) -> Option<Action> {
 }
 
 /// The state in which it stays, if it is not in it, and the end of the work.
-fn settle(observed: &Observed, state: LifecycleState, why: Option<String>) -> Vec<Action> {
+fn settle(observed: &Observed, state: InstanceState, why: Option<String>) -> Vec<Action> {
     let enter = (observed.state != state).then_some(Action::Enter(state, why));
     enter.into_iter().chain(observed.works.then_some(Action::Finish)).collect()
 }
 
 fn run(observed: &Observed) -> Vec<Action> {
-    let starting = matches!(observed.state, LifecycleState::Creating | LifecycleState::Updating);
+    let starting = matches!(observed.state, InstanceState::Creating | InstanceState::Updating);
     let Some(placed) = &observed.placed else {
         return match observed.state {
             // Its containers have ended, and what was left of them was lost since: that is no reason to run them again.
-            LifecycleState::Inactive => settle(observed, LifecycleState::Inactive, None),
+            InstanceState::Inactive => settle(observed, InstanceState::Inactive, None),
             _ => vec![Action::Assign, Action::Put],
         };
     };
@@ -124,7 +124,7 @@ fn run(observed: &Observed) -> Vec<Action> {
     let tell = || if placed.told { vec![] } else { vec![Action::Put] };
     match &placed.at {
         At::Gone if placed.seen => match observed.state {
-            LifecycleState::Inactive => vec![Action::Forget],
+            InstanceState::Inactive => vec![Action::Forget],
             _ => vec![Action::Forget, Action::Assign, Action::Put],
         },
         At::Gone => vec![Action::Put],
@@ -144,21 +144,21 @@ fn on_host(observed: &Observed, pod: &PodState, starting: bool) -> Vec<Action> {
             vec![Action::GiveUp("not all containers have started within 10 minutes".into())]
         }
         PodState::Starting { trouble } => trouble.clone().map(Action::Tell).into_iter().collect(),
-        PodState::Running => settle(observed, LifecycleState::Active, None),
+        PodState::Running => settle(observed, InstanceState::Active, None),
         // The host ended it before it ran: it can't be as it was asked for.
-        PodState::Ended { why: Some(why) } if observed.state == LifecycleState::Creating => {
+        PodState::Ended { why: Some(why) } if observed.state == InstanceState::Creating => {
             vec![Action::GiveUp(why.clone())]
         }
-        PodState::Ended { why } => settle(observed, LifecycleState::Inactive, why.clone()),
+        PodState::Ended { why } => settle(observed, InstanceState::Inactive, why.clone()),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use LifecycleState::{Active, Creating, Deleted, Deleting, Failed, Inactive, Updating};
+    use InstanceState::{Active, Creating, Deleted, Deleting, Failed, Inactive, Updating};
 
-    fn at(wish: Wish, state: LifecycleState, at: Option<At>) -> Observed {
+    fn at(wish: Wish, state: InstanceState, at: Option<At>) -> Observed {
         let works = matches!(state, Creating | Updating | Deleting);
         let placed = at.map(|at| Placed { current: true, told: true, seen: true, at });
         Observed { wish, state, age_ms: 0, works, placed }
@@ -197,7 +197,10 @@ mod tests {
     #[test]
     fn an_instance_whose_containers_have_ended_is_inactive_and_stays_so() {
         check(at(Wish::Run, Creating, host(PodState::Ended { why: None })), "[Enter(Inactive, None), Finish]");
-        check(at(Wish::Run, Active, host(PodState::Ended { why: Some("Evicted".into()) })), "[Enter(Inactive, Some(\"Evicted\"))]");
+        check(
+            at(Wish::Run, Active, host(PodState::Ended { why: Some("Evicted".into()) })),
+            "[Enter(Inactive, Some(\"Evicted\"))]",
+        );
         check(at(Wish::Run, Inactive, host(PodState::Ended { why: None })), "[]");
         check(at(Wish::Run, Inactive, Some(At::Gone)), "[Forget]");
         check(at(Wish::Run, Inactive, None), "[]");

@@ -61,8 +61,9 @@ pub(crate) struct Size {
 }
 
 /// `ContainerInstanceShapeConfig`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = ContainerInstanceShapeConfig)]
 pub(crate) struct ShapeConfigResponse {
     ocpus: f64,
     #[serde(rename = "memoryInGBs")]
@@ -146,7 +147,9 @@ mod tests {
         check("CI.Standard.E4.Flex", 64.0, None, Some((64, 1024)));
         check("CI.Standard.E3.Flex", 2.0, Some(128.0), Some((2, 128)));
         check("CI.Standard.A1.Flex", 76.0, None, Some((76, 456)));
-        for (ocpus, memory) in [(0.0, 1.0), (0.5, 1.0), (65.0, 65.0), (1.0, 0.5), (1.0, 65.0), (4.0, 3.0), (f64::NAN, 1.0)] {
+        for (ocpus, memory) in
+            [(0.0, 1.0), (0.5, 1.0), (65.0, 65.0), (1.0, 0.5), (1.0, 65.0), (4.0, 3.0), (f64::NAN, 1.0)]
+        {
             check("CI.Standard.E4.Flex", ocpus, Some(memory), None);
         }
         check("CI.Standard.A1.Flex", 76.0, Some(489.0), None);

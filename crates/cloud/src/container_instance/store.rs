@@ -1,6 +1,6 @@
 //! SQL of container instances and their containers.
 
-use super::{Container, Instance, LifecycleState, PlacedRow, Tags, Wish, shape::Size, view::Seen};
+use super::{Container, Instance, InstanceState, PlacedRow, Tags, Wish, shape::Size, view::Seen};
 use crate::{
     Error,
     rest::Page,
@@ -14,7 +14,8 @@ const COLUMNS: &str = "id, tenancy_id, compartment_id, display_name, lifecycle_s
     memory_gb, spec, vnic_id, network_id, address_range, private_ip, wish, run, generation, placement_uid, \
     placement_run, placement_generation, placement_seen, version, work_request_id, created_ms, updated_ms, state_ms";
 const CONTAINER_COLUMNS: &str = "c.id, c.instance_id, c.number, c.display_name, c.freeform_tags, c.defined_tags, \
-    c.seen, c.version, c.created_ms, c.updated_ms";
+    c.seen, c.version, c.created_ms, c.updated_ms, \
+    (select i.compartment_id from container_instances i where i.id = c.instance_id) as compartment_id";
 
 fn place(id: &ContainerInstanceId) -> String {
     format!("container_instance/{id}")
@@ -24,7 +25,8 @@ fn read(sealer: &Sealer, row: &PgRow) -> Result<Instance, Error> {
     let id: ContainerInstanceId = column(row, "id")?;
     let unreadable = |_| Error::Outside(format!("what is stored of {id} cannot be read"));
     let spec = sealer.open(&place(&id), row.try_get("spec").map_err(Error::Database)?).map_err(unreadable)?;
-    let spec = serde_json::from_slice(&spec).map_err(|_| Error::Outside(format!("what is stored of {id} is broken")))?;
+    let spec =
+        serde_json::from_slice(&spec).map_err(|_| Error::Outside(format!("what is stored of {id} is broken")))?;
     Ok(read_with(row, id, spec)?)
 }
 
@@ -69,6 +71,7 @@ fn read_container(row: &PgRow) -> Result<Container, sqlx::Error> {
     Ok(Container {
         id: column(row, "id")?,
         instance_id: column(row, "instance_id")?,
+        compartment_id: compartment(row)?,
         number: usize::try_from(row.try_get::<i32, _>("number")?).unwrap_or(0),
         display_name: row.try_get("display_name")?,
         tags: Tags { freeform: json(row, "freeform_tags")?, defined: json(row, "defined_tags")? },
@@ -226,12 +229,7 @@ pub(super) async fn update_container(db: &mut PgConnection, container: &Containe
 }
 
 /// The tenant's instance of that id, deleted ones too.
-pub(super) async fn get(
-    db: &PgPool,
-    sealer: &Sealer,
-    tenant: &TenantId,
-    id: &str,
-) -> Result<Option<Instance>, Error> {
+pub(super) async fn get(db: &PgPool, sealer: &Sealer, tenant: &TenantId, id: &str) -> Result<Option<Instance>, Error> {
     let mut query = select("tenancy_id = ");
     query.push_bind(tenant.as_str().to_owned()).push(" and id = ").push_bind(id.to_owned());
     query.build().fetch_optional(db).await?.as_ref().map(|row| read(sealer, row)).transpose()
@@ -278,14 +276,6 @@ pub(super) async fn containers(
     query.build().fetch_all(db).await?.iter().map(read_container).collect()
 }
 
-/// Containers of these instances, in no order.
-pub(super) async fn containers_of(db: &PgPool, ids: Vec<String>) -> Result<Vec<Container>, sqlx::Error> {
-    let text = format!("select {CONTAINER_COLUMNS} from containers c where c.instance_id = any(");
-    let mut query = QueryBuilder::<Postgres>::new(text);
-    query.push_bind(ids).push(")");
-    query.build().fetch_all(db).await?.iter().map(read_container).collect()
-}
-
 /// The tenant's container of that id.
 pub(super) async fn container(
     db: impl PgExecutor<'_>,
@@ -306,7 +296,7 @@ pub(super) struct Filter {
     pub(super) instance_id: Option<String>,
     pub(super) display_name: Option<String>,
     pub(super) availability_domain: Option<String>,
-    pub(super) states: Vec<LifecycleState>,
+    pub(super) states: Vec<InstanceState>,
 }
 
 fn states(filter: &Filter) -> Option<Vec<String>> {

@@ -38,7 +38,7 @@ fn names_are_made_up_where_none_are_given() {
     let (instance, containers) = planned(json!({})).unwrap();
     assert!(instance.display_name.starts_with("containerinstance-"));
     assert!(containers[0].display_name.starts_with("container-"));
-    assert_eq!((instance.state, instance.wish), (LifecycleState::Creating, Wish::Run));
+    assert_eq!((instance.state, instance.wish), (InstanceState::Creating, Wish::Run));
 }
 
 #[test]
@@ -70,7 +70,10 @@ fn bad_containers_are_named() {
     container_refused(json!({"imageUrl": ""}), "containers[0].imageUrl");
     container_refused(json!({"arguments": ["x".repeat(65_000), "y".repeat(600)]}), "arguments has 65600 bytes");
     container_refused(json!({"command": ["x".repeat(65_537)]}), "command has 65537 bytes");
-    container_refused(json!({"environmentVariables": {"A": "x".repeat(65_536)}}), "environmentVariables has 65537 bytes");
+    container_refused(
+        json!({"environmentVariables": {"A": "x".repeat(65_536)}}),
+        "environmentVariables has 65537 bytes",
+    );
     container_refused(json!({"environmentVariables": {"A=B": "c"}}), "no variable's name");
     container_refused(json!({"workingDirectory": "srv"}), "absolute path");
     container_refused(json!({"volumeMounts": [{"volumeName": "w", "mountPath": "/w"}]}), "no volume \"w\"");
@@ -120,12 +123,16 @@ fn bad_volumes_and_secrets_are_named_without_what_is_in_them() {
     };
     let message = planned(secret("dQ==", "pass word!")).err().unwrap();
     assert!(message.contains("imagePullSecrets[0].password") && !message.contains("pass word"), "{message}");
-    refused(json!({"imagePullSecrets": [{"secretType": "VAULT", "registryEndpoint": "r.io", "secretId": "x"}]}), "no vault");
+    refused(
+        json!({"imagePullSecrets": [{"secretType": "VAULT", "registryEndpoint": "r.io", "secretId": "x"}]}),
+        "no vault",
+    );
 }
 
 #[test]
 fn an_update_changes_what_needs_no_restart_and_tells_hosts_only_of_that() {
-    let files = |data: &str| json!([{"name": "c", "volumeType": "CONFIGFILE", "configs": [{"fileName": "a", "data": data}]}]);
+    let files =
+        |data: &str| json!([{"name": "c", "volumeType": "CONFIGFILE", "configs": [{"fileName": "a", "data": data}]}]);
     let (instance, _) = planned(json!({"volumes": files("YQ==")})).unwrap();
     let update = |body: Value| {
         let details = rest::body(body.to_string().as_bytes()).unwrap();

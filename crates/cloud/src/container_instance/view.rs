@@ -14,7 +14,7 @@ const HEALTH: &str = "hako.dev/health/";
 /// How a container is, as far as is known.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Seen {
-    pub(crate) state: LifecycleState,
+    pub(crate) state: InstanceState,
     pub(crate) details: Option<String>,
     /// Of its last end.
     pub(crate) exit_code: Option<i32>,
@@ -45,7 +45,7 @@ impl Seen {
     /// A container that nobody has seen yet.
     pub(crate) fn new() -> Self {
         Self {
-            state: LifecycleState::Creating,
+            state: InstanceState::Creating,
             details: None,
             exit_code: None,
             terminated_ms: None,
@@ -55,7 +55,7 @@ impl Seen {
     }
 
     /// The same once nothing of it is on any host.
-    pub(crate) fn at_rest(&self, state: LifecycleState) -> Self {
+    pub(crate) fn at_rest(&self, state: InstanceState) -> Self {
         Self { state, details: None, checks: Vec::new(), ..self.clone() }
     }
 }
@@ -87,13 +87,13 @@ pub(super) fn container(pod: &Value, container: &Container, checks: usize) -> Se
     let at = text(&end["finishedAt"]).and_then(|at| at.parse::<jiff::Timestamp>().ok());
     let exit_code = end["exitCode"].as_i64().and_then(|code| i32::try_from(code).ok());
     let (lifecycle, details) = if running.is_object() {
-        (LifecycleState::Active, None)
+        (InstanceState::Active, None)
     } else if ended.is_object() {
-        (LifecycleState::Inactive, reason(ended).filter(|_| ended["exitCode"] != 0))
+        (InstanceState::Inactive, reason(ended).filter(|_| ended["exitCode"] != 0))
     } else if end.is_object() {
-        (LifecycleState::Inactive, reason(waiting))
+        (InstanceState::Inactive, reason(waiting))
     } else {
-        (LifecycleState::Creating, reason(waiting))
+        (InstanceState::Creating, reason(waiting))
     };
     Seen {
         state: lifecycle,
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(state: Value, expect: (LifecycleState, Option<i32>, Option<&str>)) {
+    fn check(state: Value, expect: (InstanceState, Option<i32>, Option<&str>)) {
         let one = one();
         let mut status = state;
         status["name"] = json!(container_name(&one));
@@ -155,19 +155,22 @@ mod tests {
     #[test]
     fn states_are_told_in_our_words() {
         let ended = json!({"exitCode": 3, "reason": "Error", "finishedAt": "2026-01-01T00:00:00Z"});
-        check(json!({"state": {"running": {}}}), (LifecycleState::Active, None, None));
-        check(json!({"state": {"terminated": ended}}), (LifecycleState::Inactive, Some(3), Some("Error")));
-        check(json!({"state": {"terminated": {"exitCode": 0, "reason": "Completed"}}}), (LifecycleState::Inactive, Some(0), None));
+        check(json!({"state": {"running": {}}}), (InstanceState::Active, None, None));
+        check(json!({"state": {"terminated": ended}}), (InstanceState::Inactive, Some(3), Some("Error")));
+        check(
+            json!({"state": {"terminated": {"exitCode": 0, "reason": "Completed"}}}),
+            (InstanceState::Inactive, Some(0), None),
+        );
         let waits = json!({"reason": "CrashLoopBackOff", "message": "10s"});
         check(
             json!({"state": {"waiting": waits}, "lastState": {"terminated": ended}}),
-            (LifecycleState::Inactive, Some(3), Some("CrashLoopBackOff: 10s")),
+            (InstanceState::Inactive, Some(3), Some("CrashLoopBackOff: 10s")),
         );
         check(
             json!({"state": {"running": {}}, "lastState": {"terminated": ended}}),
-            (LifecycleState::Active, Some(3), None),
+            (InstanceState::Active, Some(3), None),
         );
-        check(json!({}), (LifecycleState::Creating, None, None));
+        check(json!({}), (InstanceState::Creating, None, None));
     }
 
     #[test]
@@ -184,7 +187,8 @@ mod tests {
     fn an_image_that_does_not_come_is_trouble_and_one_that_is_pulled_is_not() {
         let one = one();
         let waits = |reason: &str| {
-            let status = json!({"name": container_name(&one), "state": {"waiting": {"reason": reason, "message": "m"}}});
+            let status =
+                json!({"name": container_name(&one), "state": {"waiting": {"reason": reason, "message": "m"}}});
             pod(&json!({"phase": "Pending", "containerStatuses": [status]}), std::slice::from_ref(&one))
         };
         assert_eq!(waits("ContainerCreating"), PodState::Starting { trouble: None });

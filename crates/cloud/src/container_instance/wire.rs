@@ -3,21 +3,22 @@
 //! `securityContextType`). Nothing here has a `Debug`: environments and passwords are not for logs.
 
 use super::{RestartPolicy, words::*};
-use crate::cluster::wire::{DefinedTags, FreeformTags};
+use crate::tag::{DefinedTags, FreeformTags};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 macro_rules! wire {
     ($($(#[$doc:meta])* $name:ident { $($(#[$attr:meta])* $field:ident: $kind:ty,)* })*) => {$(
-        $(#[$doc])*
-        #[derive(Clone, PartialEq, Serialize, Deserialize)]
+        #[derive(Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
         #[serde(rename_all = "camelCase", deny_unknown_fields)]
+        $(#[$doc])*
         pub(crate) struct $name { $($(#[$attr])* pub(crate) $field: $kind,)* }
     )*};
 }
 
 wire! {
     /// `CreateContainerInstanceDetails`.
+    #[schema(as = CreateContainerInstanceDetails)]
     CreateInstanceDetails {
         compartment_id: String,
         availability_domain: String,
@@ -36,6 +37,7 @@ wire! {
         defined_tags: Option<DefinedTags>,
     }
     /// `CreateContainerInstanceShapeConfigDetails`.
+    #[schema(as = CreateContainerInstanceShapeConfigDetails)]
     CreateShapeConfig {
         ocpus: f64,
         #[serde(rename = "memoryInGBs")]
@@ -58,6 +60,7 @@ wire! {
         defined_tags: Option<DefinedTags>,
     }
     /// `CreateContainerVnicDetails`.
+    #[schema(as = CreateContainerVnicDetails)]
     CreateVnicDetails {
         subnet_id: String,
         display_name: Option<String>,
@@ -70,6 +73,7 @@ wire! {
         defined_tags: Option<DefinedTags>,
     }
     /// A volume of any kind.
+    #[schema(as = ContainerVolume)]
     Volume {
         name: String,
         volume_type: VolumeType,
@@ -77,6 +81,7 @@ wire! {
         configs: Option<Vec<ConfigFile>>,
     }
     /// One file of a CONFIGFILE volume.
+    #[schema(as = ContainerConfigFile)]
     ConfigFile {
         file_name: String,
         /// Base64.
@@ -92,6 +97,7 @@ wire! {
         partition: Option<i32>,
     }
     /// Limits of a container inside of its instance.
+    #[schema(as = ContainerResourceConfig)]
     ResourceConfig {
         /// Logical CPUs.
         vcpus_limit: Option<f64>,
@@ -99,6 +105,7 @@ wire! {
         memory_limit_in_gbs: Option<f64>,
     }
     /// A health check of any kind.
+    #[schema(as = CreateContainerHealthCheckDetails)]
     HealthCheck {
         health_check_type: HealthCheckType,
         port: u16,
@@ -113,11 +120,13 @@ wire! {
         failure_action: Option<FailureAction>,
     }
     /// A header that an HTTP health check sends.
+    #[schema(as = HealthCheckHttpHeader)]
     HttpHeader {
         name: String,
         value: String,
     }
     /// Who a container runs as, and what it may.
+    #[schema(as = LinuxSecurityContext)]
     SecurityContext {
         security_context_type: SecurityContextType,
         run_as_user: Option<i64>,
@@ -127,17 +136,20 @@ wire! {
         capabilities: Option<Capabilities>,
     }
     /// Capabilities beyond, or of, the usual ones.
+    #[schema(as = ContainerCapabilities)]
     Capabilities {
         add_capabilities: Option<Vec<Capability>>,
         drop_capabilities: Option<Vec<Capability>>,
     }
     /// How names are resolved.
+    #[schema(as = ContainerDnsConfig)]
     DnsConfig {
         nameservers: Option<Vec<String>>,
         searches: Option<Vec<String>>,
         options: Option<Vec<String>>,
     }
     /// Credentials of a registry, of any kind.
+    #[schema(as = CreateImagePullSecretDetails)]
     ImagePullSecret {
         secret_type: SecretType,
         registry_endpoint: String,
@@ -148,6 +160,7 @@ wire! {
         secret_id: Option<String>,
     }
     /// `UpdateContainerInstanceDetails`; all but names and tags is our addition: what needs no restart.
+    #[schema(as = UpdateContainerInstanceDetails)]
     UpdateInstanceDetails {
         display_name: Option<String>,
         freeform_tags: Option<FreeformTags>,
@@ -165,6 +178,7 @@ wire! {
         defined_tags: Option<DefinedTags>,
     }
     /// `ChangeContainerInstanceCompartmentDetails`.
+    #[schema(as = ChangeContainerInstanceCompartmentDetails)]
     ChangeCompartmentDetails {
         compartment_id: String,
     }

@@ -6,7 +6,7 @@ words! {
     /// Where in its life an instance or a container is. Source: `ContainerInstance.lifecycleState`.
     /// CREATING → ACTIVE | INACTIVE | FAILED; ACTIVE ↔ INACTIVE, by UPDATING where a caller asked for it; any but DELETED →
     /// DELETING → DELETED.
-    LifecycleState {
+    InstanceState {
         /// Being made.
         Creating = "CREATING",
         /// Being changed, started or stopped.

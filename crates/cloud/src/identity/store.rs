@@ -1,7 +1,7 @@
 //! SQL of tenancies, users and API keys.
 
-use super::KeyOwner;
-use domain::{TenantId, UserId};
+use super::{ADMIN_POLICY, ADMINISTRATORS, KeyOwner};
+use domain::{GroupId, MembershipId, PolicyId, TenantId, UserId};
 use sqlx::{PgConnection, PgPool, Row, postgres::PgRow};
 
 fn text<T: TryFrom<String>>(row: &PgRow, column: &str) -> Result<T, sqlx::Error>
@@ -36,21 +36,63 @@ pub(super) async fn ensure_user(
     id: &UserId,
     tenant: &TenantId,
     name: &str,
-    groups: &[String],
     now_ms: i64,
 ) -> Result<UserId, sqlx::Error> {
     let row = sqlx::query(
-        "insert into users (id, tenancy_id, name, groups, created_ms) values ($1, $2, $3, $4, $5)
+        "insert into users (id, tenancy_id, name, created_ms) values ($1, $2, $3, $4)
          on conflict on constraint users_name do update set name = excluded.name returning id",
     )
     .bind(id.as_str())
     .bind(tenant.as_str())
     .bind(name)
-    .bind(groups)
     .bind(now_ms)
     .fetch_one(db)
     .await?;
     text(&row, "id")
+}
+
+/// Makes the administrators' group with its policy, and the user a member of it.
+pub(super) async fn ensure_administrators(
+    db: &mut PgConnection,
+    tenant: &TenantId,
+    user: &UserId,
+    now_ms: i64,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "insert into groups (id, tenancy_id, name, description, created_ms) values ($1, $2, $3, $3, $4)
+         on conflict (tenancy_id, lower(name)) do nothing",
+    )
+    .bind(GroupId::generate().as_str())
+    .bind(tenant.as_str())
+    .bind(ADMINISTRATORS)
+    .bind(now_ms)
+    .execute(&mut *db)
+    .await?;
+    sqlx::query(
+        "insert into group_memberships (id, tenancy_id, user_id, group_id, created_ms)
+         select $1, $2, $3, id, $5 from groups where tenancy_id = $2 and lower(name) = lower($4)
+         on conflict on constraint group_memberships_once do nothing",
+    )
+    .bind(MembershipId::generate().as_str())
+    .bind(tenant.as_str())
+    .bind(user.as_str())
+    .bind(ADMINISTRATORS)
+    .bind(now_ms)
+    .execute(&mut *db)
+    .await?;
+    sqlx::query(
+        "insert into policies (id, tenancy_id, compartment_id, name, description, statements, created_ms)
+         values ($1, $2, $2, $3, 'Administrators may do everything in the tenancy', array[$4], $5)
+         on conflict on constraint policies_name do nothing",
+    )
+    .bind(PolicyId::generate().as_str())
+    .bind(tenant.as_str())
+    .bind(ADMIN_POLICY)
+    .bind(format!("Allow group {ADMINISTRATORS} to manage all-resources in tenancy"))
+    .bind(now_ms)
+    .execute(db)
+    .await?;
+    Ok(())
 }
 
 /// Registers a key; returns whose it is.
@@ -77,8 +119,10 @@ pub(super) async fn ensure_key(
 /// Whose key it is. Across tenants by nature: the key says who the tenant is.
 pub(super) async fn key_owner_all_tenants(db: &PgPool, kid: &str) -> Result<Option<KeyOwner>, sqlx::Error> {
     let row = sqlx::query(
-        "select k.kid, u.tenancy_id, u.id, u.name, u.groups, k.public_key_pem
-         from api_keys k join users u on u.id = k.user_id where k.kid = $1",
+        "select k.kid, u.tenancy_id, u.id, u.name, k.public_key_pem,
+                array(select g.name from group_memberships m join groups g on g.id = m.group_id
+                       where m.user_id = u.id order by g.name) as groups
+           from api_keys k join users u on u.id = k.user_id where k.kid = $1 and u.lifecycle_state = 'ACTIVE'",
     )
     .bind(kid)
     .fetch_optional(db)

@@ -3,18 +3,19 @@
 use super::VirtualNode;
 use crate::{
     Cloud, Error,
+    access::Verb,
     error::not_found,
+    openapi::PageParams,
     rest::{Caller, Params, Sort, SortKey, resource, time},
     virtual_node_pool::{Pool, operation, store},
 };
 use axum::{
-    Router,
     extract::{Path, State},
     response::Response,
-    routing::get,
 };
 use serde::Serialize;
 use std::sync::Arc;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 const SORTS: &[Sort] = &[
     Sort { word: "TIME_CREATED", column: "created_ms" },
@@ -22,17 +23,19 @@ const SORTS: &[Sort] = &[
     Sort { word: "ID", column: "id" },
 ];
 
-pub(crate) fn routes() -> Router<Arc<Cloud>> {
-    Router::new()
-        .route("/virtualNodePools/{pool}/virtualNodes", get(list))
-        .route("/virtualNodePools/{pool}/virtualNodes/{id}", get(read))
+pub(crate) fn routes() -> OpenApiRouter<Arc<Cloud>> {
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(read))
 }
 
-#[derive(Debug, Serialize)]
+/// A virtual node.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = VirtualNode)]
 struct VirtualNodeResponse {
+    #[schema(value_type = String)]
     id: domain::VirtualNodeId,
     display_name: String,
+    #[schema(value_type = String)]
     virtual_node_pool_id: domain::VirtualNodePoolId,
     kubernetes_version: String,
     availability_domain: String,
@@ -64,13 +67,23 @@ fn response(pool: &Pool, node: VirtualNode) -> VirtualNodeResponse {
     }
 }
 
+/// Lists the nodes of a pool.
+#[utoipa::path(
+    get,
+    path = "/virtualNodePools/{virtualNodePoolId}/virtualNodes",
+    tag = "Virtual node pools",
+    operation_id = "list_virtual_nodes",
+    params(PageParams, ("virtualNodePoolId" = String, Path, description = "The pool"), ("name" = Option<String>, Query, description = "Only nodes of this name")),
+    responses((status = 200, description = "OK", body = Vec<VirtualNodeResponse>)),
+    extensions(("x-hako-access" = json!("read cluster-virtualnode-pools"))),
+)]
 async fn list(
     State(cloud): State<Arc<Cloud>>,
     caller: Caller,
     Path(pool): Path<String>,
     params: Params,
 ) -> Result<Response, Error> {
-    let pool = operation::find(&cloud, &caller, &pool).await?;
+    let pool = operation::find(&cloud, &caller, &pool, Verb::Read).await?;
     let page = params.page(SORTS, false)?;
     let rows = store::list_nodes(&cloud.db, &pool.id, params.get("name"), &page).await?;
     let key = |node: &VirtualNode, column: &str| {
@@ -84,12 +97,22 @@ async fn list(
     Ok(page.answer(rows, key, |node| response(&pool, node)))
 }
 
+/// Gets a node of a pool.
+#[utoipa::path(
+    get,
+    path = "/virtualNodePools/{virtualNodePoolId}/virtualNodes/{virtualNodeId}",
+    tag = "Virtual node pools",
+    operation_id = "get_virtual_node",
+    params(("virtualNodePoolId" = String, Path, description = "The pool"), ("virtualNodeId" = String, Path, description = "The node")),
+    responses((status = 200, description = "OK", body = VirtualNodeResponse)),
+    extensions(("x-hako-access" = json!("read cluster-virtualnode-pools"))),
+)]
 async fn read(
     State(cloud): State<Arc<Cloud>>,
     caller: Caller,
     Path((pool, id)): Path<(String, String)>,
 ) -> Result<Response, Error> {
-    let pool = operation::find(&cloud, &caller, &pool).await?;
+    let pool = operation::find(&cloud, &caller, &pool, Verb::Read).await?;
     let node = store::get_node(&cloud.db, &pool.id, &id).await?.ok_or_else(|| not_found("virtual node", &id))?;
     Ok(resource(response(&pool, node), None))
 }

@@ -1,18 +1,22 @@
 //! `/virtualNodePools`.
 
-use super::{LifecycleState, Pool, operation, store, wire::PoolResponse};
+use super::{
+    LifecycleState, Pool, operation, store,
+    wire::{CreatePoolDetails, PoolResponse, UpdatePoolDetails},
+};
 use crate::{
     Cloud, Error,
+    access::{Resource, Verb},
+    openapi::PageParams,
     rest::{Caller, Params, Sort, SortKey, accepted, resource},
 };
 use axum::{
-    Router,
     extract::{Path, State},
     response::Response,
-    routing::get,
 };
 use bytes::Bytes;
 use std::sync::Arc;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 const SORTS: &[Sort] = &[
     Sort { word: "TIME_CREATED", column: "created_ms" },
@@ -20,18 +24,37 @@ const SORTS: &[Sort] = &[
     Sort { word: "ID", column: "id" },
 ];
 
-pub(crate) fn routes() -> Router<Arc<Cloud>> {
-    Router::new()
-        .route("/virtualNodePools", get(list).post(create))
-        .route("/virtualNodePools/{id}", get(read).put(update).delete(remove))
+pub(crate) fn routes() -> OpenApiRouter<Arc<Cloud>> {
+    OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(read, update, remove))
 }
 
+/// Makes a pool of virtual nodes.
+#[utoipa::path(
+    post,
+    path = "/virtualNodePools",
+    tag = "Virtual node pools",
+    operation_id = "create_virtual_node_pool",
+    request_body = CreatePoolDetails,
+    responses((status = 202, description = "Accepted", headers(("opc-work-request-id" = String, description = "Follows the work")))),
+    extensions(("x-hako-access" = json!("manage cluster-virtualnode-pools"))),
+)]
 async fn create(State(cloud): State<Arc<Cloud>>, caller: Caller, body: Bytes) -> Result<Response, Error> {
     Ok(accepted(&operation::create(&cloud, &caller, &body).await?))
 }
 
+/// Lists the pools of virtual nodes of a compartment.
+#[utoipa::path(
+    get,
+    path = "/virtualNodePools",
+    tag = "Virtual node pools",
+    operation_id = "list_virtual_node_pools",
+    params(PageParams, ("compartmentId" = String, Query, description = "The compartment"), ("clusterId" = Option<String>, Query, description = "Only pools of this cluster"), ("displayName" = Option<String>, Query, description = "Only pools of this name"), ("lifecycleState" = Option<Vec<LifecycleState>>, Query, description = "Only pools in these states")),
+    responses((status = 200, description = "OK", body = Vec<PoolResponse>)),
+    extensions(("x-hako-access" = json!("inspect cluster-virtualnode-pools"))),
+)]
 async fn list(State(cloud): State<Arc<Cloud>>, caller: Caller, params: Params) -> Result<Response, Error> {
-    let compartment = caller.compartment(params.required("compartmentId")?)?;
+    let compartment =
+        caller.compartment(params.required("compartmentId")?, Verb::Inspect, Resource::VirtualNodePools)?;
     let states: Vec<LifecycleState> = params.words("lifecycleState")?;
     let text = |name: &str| params.get(name).map(str::to_owned);
     let filter = store::Filter { cluster_id: text("clusterId"), display_name: text("displayName"), states };
@@ -48,12 +71,33 @@ async fn list(State(cloud): State<Arc<Cloud>>, caller: Caller, params: Params) -
     Ok(page.answer(rows, key, PoolResponse::from))
 }
 
+/// Gets a pool of virtual nodes.
+#[utoipa::path(
+    get,
+    path = "/virtualNodePools/{virtualNodePoolId}",
+    tag = "Virtual node pools",
+    operation_id = "get_virtual_node_pool",
+    params(("virtualNodePoolId" = String, Path, description = "The pool")),
+    responses((status = 200, description = "OK", body = PoolResponse)),
+    extensions(("x-hako-access" = json!("read cluster-virtualnode-pools"))),
+)]
 async fn read(State(cloud): State<Arc<Cloud>>, caller: Caller, Path(id): Path<String>) -> Result<Response, Error> {
-    let pool = operation::find(&cloud, &caller, &id).await?;
+    let pool = operation::find(&cloud, &caller, &id, Verb::Read).await?;
     let etag = pool.etag();
     Ok(resource(PoolResponse::from(pool), Some(&etag)))
 }
 
+/// Changes a pool of virtual nodes, its size for example.
+#[utoipa::path(
+    put,
+    path = "/virtualNodePools/{virtualNodePoolId}",
+    tag = "Virtual node pools",
+    operation_id = "update_virtual_node_pool",
+    params(("virtualNodePoolId" = String, Path, description = "The pool")),
+    request_body = UpdatePoolDetails,
+    responses((status = 202, description = "Accepted", headers(("opc-work-request-id" = String, description = "Follows the work")))),
+    extensions(("x-hako-access" = json!("use cluster-virtualnode-pools"))),
+)]
 async fn update(
     State(cloud): State<Arc<Cloud>>,
     caller: Caller,
@@ -63,6 +107,16 @@ async fn update(
     Ok(accepted(&operation::update(&cloud, &caller, &id, &body).await?))
 }
 
+/// Deletes a pool with its nodes; their pods are moved.
+#[utoipa::path(
+    delete,
+    path = "/virtualNodePools/{virtualNodePoolId}",
+    tag = "Virtual node pools",
+    operation_id = "delete_virtual_node_pool",
+    params(("virtualNodePoolId" = String, Path, description = "The pool")),
+    responses((status = 202, description = "Accepted", headers(("opc-work-request-id" = String, description = "Follows the work")))),
+    extensions(("x-hako-access" = json!("manage cluster-virtualnode-pools"))),
+)]
 async fn remove(State(cloud): State<Arc<Cloud>>, caller: Caller, Path(id): Path<String>) -> Result<Response, Error> {
     Ok(accepted(&operation::delete(&cloud, &caller, &id).await?))
 }

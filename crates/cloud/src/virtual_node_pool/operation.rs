@@ -2,8 +2,9 @@
 
 use super::{LifecycleState, MAX_NODES, Pool, apply, plan, store, wire::CreatePoolDetails, wire::UpdatePoolDetails};
 use crate::{
-    Cloud, Error, cluster,
-    error::not_found,
+    Cloud, Error,
+    access::{Resource, Verb},
+    cluster,
     rest::{self, Caller},
     retry,
     work_request::{self, Operation, Status, WorkRequest},
@@ -16,7 +17,7 @@ use sqlx::PgConnection;
 /// Makes a pool; its nodes follow.
 pub(super) async fn create(cloud: &Cloud, caller: &Caller, body: &[u8]) -> Result<WorkRequestId, Error> {
     let details: CreatePoolDetails = rest::body(body)?;
-    let compartment = caller.compartment(&details.compartment_id)?;
+    let compartment = caller.compartment_for_new(&details.compartment_id, Resource::VirtualNodePools)?;
     let now = cloud.now_ms();
     let tenant = &caller.principal.tenant_id;
     let token = caller.retry_token.as_deref();
@@ -27,10 +28,10 @@ pub(super) async fn create(cloud: &Cloud, caller: &Caller, body: &[u8]) -> Resul
         return Ok(first);
     }
     // The lock keeps the cluster from being deleted meanwhile, and the count of its nodes exact.
-    let cluster = cluster::store::lock(&mut txn, tenant, &details.cluster_id).await?;
-    let cluster = cluster.ok_or_else(|| not_found("cluster", &details.cluster_id))?;
+    let cluster = cluster::operation::lock(&mut txn, caller, &details.cluster_id, Verb::Use).await?;
     let mut pool = plan(details, &cluster, compartment, &cloud.config, now)?;
     check_room(&mut txn, &pool).await?;
+    caller.about(&pool.compartment_id, pool.id.as_str(), &pool.display_name);
     let work = WorkRequest { id, ..begin(Operation::PoolCreate, &pool, now) };
     pool.work_request_id = Some(work.id.as_str().to_owned());
     let message = format!("creating virtual node pool {:?} with {} nodes", pool.display_name, pool.size);
@@ -46,7 +47,7 @@ pub(super) async fn update(cloud: &Cloud, caller: &Caller, id: &str, body: &[u8]
     let details: UpdatePoolDetails = rest::body(body)?;
     let now = cloud.now_ms();
     let mut txn = cloud.db.begin().await?;
-    let pool = lock(&mut txn, caller, id).await?;
+    let pool = lock(&mut txn, caller, id, Verb::Use).await?;
     caller.check_etag(&pool.etag())?;
     pool.require_settled()?;
     let mut pool = apply(pool, details, &cloud.config)?;
@@ -69,7 +70,7 @@ pub(super) async fn update(cloud: &Cloud, caller: &Caller, id: &str, body: &[u8]
 pub(super) async fn delete(cloud: &Cloud, caller: &Caller, id: &str) -> Result<WorkRequestId, Error> {
     let now = cloud.now_ms();
     let mut txn = cloud.db.begin().await?;
-    let mut pool = lock(&mut txn, caller, id).await?;
+    let mut pool = lock(&mut txn, caller, id, Verb::Manage).await?;
     caller.check_etag(&pool.etag())?;
     if matches!(pool.state, LifecycleState::Deleting | LifecycleState::Deleted) {
         let message = format!("the virtual node pool is {} already", pool.state);
@@ -89,9 +90,8 @@ pub(super) async fn delete(cloud: &Cloud, caller: &Caller, id: &str) -> Result<W
 }
 
 /// The caller's pool.
-pub(crate) async fn find(cloud: &Cloud, caller: &Caller, id: &str) -> Result<Pool, Error> {
-    let found = store::get(&cloud.db, &caller.principal.tenant_id, id).await?;
-    found.ok_or_else(|| not_found("virtual node pool", id))
+pub(crate) async fn find(cloud: &Cloud, caller: &Caller, id: &str, verb: Verb) -> Result<Pool, Error> {
+    caller.admit(verb, store::get(&cloud.db, &caller.principal.tenant_id, id).await?, id)
 }
 
 fn begin(operation: Operation, pool: &Pool, now_ms: i64) -> WorkRequest {
@@ -116,7 +116,6 @@ async fn check_room(txn: &mut PgConnection, pool: &Pool) -> Result<(), Error> {
     Err(oci::Error::limit_exceeded(message).into())
 }
 
-async fn lock(txn: &mut PgConnection, caller: &Caller, id: &str) -> Result<Pool, Error> {
-    let found = store::lock(txn, &caller.principal.tenant_id, id).await?;
-    found.ok_or_else(|| not_found("virtual node pool", id))
+async fn lock(txn: &mut PgConnection, caller: &Caller, id: &str, verb: Verb) -> Result<Pool, Error> {
+    caller.admit(verb, store::lock(txn, &caller.principal.tenant_id, id).await?, id)
 }

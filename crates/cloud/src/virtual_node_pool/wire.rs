@@ -2,10 +2,12 @@
 
 use super::Pool;
 use crate::{
-    cluster::wire::{DefinedTags, FreeformTags, wire},
+    cluster::wire::wire,
     rest::time,
+    tag::{DefinedTags, FreeformTags},
 };
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 wire! {
     /// Where nodes are. `availabilityDomain` and `subnetId` may be left out: our addition.
@@ -26,6 +28,7 @@ wire! {
         defined_tags: DefinedTags,
     }
     /// What an update may change.
+    #[schema(as = UpdateVirtualNodePoolDetails)]
     UpdatePoolDetails {
         display_name: String,
         initial_virtual_node_labels: Vec<Label>,
@@ -41,8 +44,9 @@ wire! {
 }
 
 /// A label of the pool's nodes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = InitialVirtualNodeLabel)]
 pub(crate) struct Label {
     pub(crate) key: String,
     #[serde(default)]
@@ -50,7 +54,7 @@ pub(crate) struct Label {
 }
 
 /// A taint of the pool's nodes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Taint {
     pub(crate) key: String,
@@ -60,8 +64,9 @@ pub(crate) struct Taint {
 }
 
 /// What a new pool should be.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(as = CreateVirtualNodePoolDetails)]
 pub(crate) struct CreatePoolDetails {
     pub(crate) compartment_id: String,
     pub(crate) cluster_id: String,
@@ -78,8 +83,9 @@ pub(crate) struct CreatePoolDetails {
 }
 
 /// What is kept of a pool as its caller gave it.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", default)]
+#[schema(as = VirtualNodePoolSpec)]
 pub(crate) struct Spec {
     pub(crate) placement_configurations: Vec<PlacementConfiguration>,
     pub(crate) pod_configuration: PodConfiguration,
@@ -92,11 +98,15 @@ pub(crate) struct Spec {
 }
 
 /// A pool as get and list show it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = VirtualNodePool)]
 pub(crate) struct PoolResponse {
+    #[schema(value_type = String)]
     id: domain::VirtualNodePoolId,
+    #[schema(value_type = String)]
     compartment_id: domain::CompartmentId,
+    #[schema(value_type = String)]
     cluster_id: domain::ClusterId,
     display_name: String,
     kubernetes_version: String,

@@ -3,5 +3,6 @@
 
 mod clusters;
 mod identity;
+mod instances;
 mod pools;
 mod world;

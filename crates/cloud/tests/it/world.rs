@@ -1,7 +1,7 @@
 //! One control in small: everything but the listeners and the controllers.
 
 use axum::{Router, body::Body};
-use cloud::{Cloud, ClusterHosts, Directory};
+use cloud::{Cloud, Directory, Hosts};
 use domain::{ClusterId, PRINCIPAL_HEADER, Principal, SystemClock, TenantId, UserId};
 use fleet::{ClusterNetwork, Fleet, FleetConfig, NetworkDirectory};
 use futures::future::BoxFuture;
@@ -26,19 +26,11 @@ impl NetworkDirectory for Networks {
             Some(ClusterNetwork {
                 tenant_id: network.tenant_id,
                 compartment_id: network.compartment_id,
-network_id: network.network_id,
+                network_id: network.network_id,
                 pod_cidr: network.pods_cidr,
                 service_cidr: network.services_cidr,
             })
         })
-    }
-}
-
-struct Hosts(Arc<Fleet>);
-
-impl ClusterHosts for Hosts {
-    fn remove_cluster(&self, cluster: ClusterId) -> BoxFuture<'_, Result<bool, String>> {
-        Box::pin(async move { self.0.remove_cluster(&cluster).await.map_err(|error| error.to_string()) })
     }
 }
 
@@ -97,7 +89,7 @@ impl World {
             silent_after: Duration::from_secs(10),
             lost_after: Duration::from_secs(40),
             api_backend: "127.0.0.1:443".into(),
-            sealer,
+            sealer: Arc::clone(&sealer),
             closures: None,
         };
         let networks = Arc::new(Networks(Arc::clone(&directory)));
@@ -107,7 +99,7 @@ impl World {
             gateway_ca_pem: "CA".into(),
             ..cloud::Config::default()
         };
-        let hosts = Arc::new(Hosts(fleet));
+        let hosts = Hosts::new(fleet, sealer);
         let clock = Arc::new(SystemClock);
         let cloud = Cloud::new(db.clone(), Arc::clone(&stores), directory, hosts, clock, config);
         let router = cloud::router(Arc::clone(&cloud));
@@ -124,11 +116,20 @@ impl World {
             .execute(&self.db)
             .await
             .unwrap();
+        sqlx::query(
+            "insert into policies (id, tenancy_id, compartment_id, name, description, statements, created_ms)
+             values ('ocid1.policy.hako.local-1.' || md5($1), $1, $1, 'Tenant Admin Policy', '', array[$2], 0)",
+        )
+        .bind(tenant.as_str())
+        .bind("Allow group Administrators to manage all-resources in tenancy")
+        .execute(&self.db)
+        .await
+        .unwrap();
         let principal = Principal {
             tenant_id: tenant.clone(),
             user_id: UserId::generate(),
             user_name: "admin".into(),
-            groups: vec![],
+            groups: vec!["Administrators".into()],
             cluster_id: None,
         };
         Tenant { world: self, id: tenant, principal }
@@ -155,7 +156,12 @@ pub struct Tenant<'a> {
 
 impl Tenant<'_> {
     pub async fn call(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
-        let mut request = Request::builder().method(method).uri(format!("/20180222{path}"));
+        self.call_at(&format!("/20180222{path}"), method, headers, body).await
+    }
+
+    /// The same with the API's version in the path.
+    pub async fn call_at(&self, path: &str, method: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+        let mut request = Request::builder().method(method).uri(path);
         request = request.header(PRINCIPAL_HEADER, self.principal.to_header());
         for (name, value) in headers {
             request = request.header(*name, *value);

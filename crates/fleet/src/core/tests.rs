@@ -206,5 +206,8 @@ fn clusters_and_instances_of_one_network_share_its_addresses_and_all_its_api_add
     let network = core.network("c", &HostId("h".into())).unwrap();
     assert_eq!((network.pod_cidr.as_str(), network.service_cidr.as_str()), ("10.0.1.0/24", "10.96.0.0/16"));
     assert_eq!(network.more_cidrs, ["10.244.0.0/16", "10.97.0.0/16"]);
-    assert_eq!((network.api_service_address.as_str(), network.more_api_service_addresses), ("10.96.0.1:443", vec!["10.97.0.1:443".to_owned()]));
+    assert_eq!(
+        (network.api_service_address.as_str(), network.more_api_service_addresses),
+        ("10.96.0.1:443", vec!["10.97.0.1:443".to_owned()])
+    );
 }

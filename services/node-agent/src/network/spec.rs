@@ -87,7 +87,11 @@ impl TenantNetwork {
             remote,
             api,
             more_ranges: message.more_cidrs.iter().map(|text| net("more_cidrs", text)).collect::<Result<_, _>>()?,
-            more_apis: message.more_api_service_addresses.iter().map(|text| endpoint(text)).collect::<Result<_, _>>()?,
+            more_apis: message
+                .more_api_service_addresses
+                .iter()
+                .map(|text| endpoint(text))
+                .collect::<Result<_, _>>()?,
             slot: 0,
         })
     }
