@@ -509,4 +509,41 @@ mod tests {
         let bodies: i64 = sqlx::query_scalar("select count(*) from placements").fetch_one(&db).await.unwrap();
         assert_eq!(bodies, 0);
     }
+
+    /// What the schema and its rows were before networks were shared.
+    const BEFORE: &str = include_str!("../../../migrations/control/1795480100_create_fleet.sql");
+    const SHARE: &str = include_str!("../../../migrations/control/1795856000_share_networks.sql");
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn networks_of_before_go_on_with_their_pods_and_addresses() {
+        let url = testkit::Postgres::start().await.database("upgrade").await;
+        let db = postgres::connect_control(&url, 4).await.unwrap();
+        sqlx::raw_sql("create schema if not exists control").execute(&db).await.unwrap();
+        sqlx::raw_sql(BEFORE).execute(&db).await.unwrap();
+        let (old, sealer) = (ClusterId::generate(), Sealer::new(&[1; 32]).unwrap());
+        sqlx::query("insert into networks (id, tenant_id, compartment_id, pod_cidr, service_cidr) values ($1, 't', 't', '10.1.0.0/24', '10.2.0.0/24')")
+            .bind(old.as_str()).execute(&db).await.unwrap();
+        let mut body = row("old").body;
+        body.cluster_id = old.as_str().to_owned();
+        let sealed = sealer.seal("placement/old", &prost::Message::encode_to_vec(&body));
+        sqlx::query(
+            "insert into placements (uid, cluster_id, namespace, name, generation, phase, network_id, address, ocpu_milli,
+                                     memory_bytes, replaceable, spread_group, body)
+             values ('old', $1, 'n', 'n', 1, 'waiting', $1, '10.1.0.9', 1, 1, true, '', $2)",
+        )
+        .bind(old.as_str()).bind(sealed).execute(&db).await.unwrap();
+        sqlx::raw_sql(SHARE).execute(&db).await.unwrap();
+
+        let core = store::load(&db, &sealer, "192.0.2.1:6443").await.unwrap();
+        assert_eq!((core.rows["old"].network.as_str(), core.rows["old"].range.as_str()), (old.as_str(), "10.1.0.0/24"));
+        let fleet = fleet(&db, &CancellationToken::new()).await;
+        assert_eq!(fleet.ensure_member(&old).await.unwrap().network, old.as_str(), "it keeps its own");
+        let new = ClusterId::generate();
+        assert_eq!(fleet.ensure_member(&new).await.unwrap().network, "vcn");
+        // Its network goes with it; the shared one stays for others.
+        fleet.ask(|reply| Move::Remove { uid: "old".into(), grace_seconds: 0, reply }).await.unwrap();
+        assert!(fleet.remove_cluster(&old).await.unwrap());
+        let left: Vec<String> = sqlx::query_scalar("select id from networks").fetch_all(&db).await.unwrap();
+        assert_eq!(left, ["vcn"]);
+    }
 }

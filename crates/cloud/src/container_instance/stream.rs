@@ -80,12 +80,13 @@ async fn begin(cloud: &Cloud, uid: String, logs: Logs) -> Result<(Wire, Bytes), 
     }
 }
 
-/// The next piece of a log; `None` at its end, however that came.
-async fn next_piece(wire: &mut Wire) -> Option<Bytes> {
+/// The next piece of a log, or why it breaks off; `None` at its end.
+async fn next_piece(wire: &mut Wire) -> Option<Result<Bytes, std::io::Error>> {
     loop {
         match wire.from_host.next().await?.frame? {
-            Frame::Stdout(piece) | Frame::Stderr(piece) => return Some(piece),
-            Frame::End(_) => return None,
+            Frame::Stdout(piece) | Frame::Stderr(piece) => return Some(Ok(piece)),
+            Frame::End(end) if end.error.is_empty() => return None,
+            Frame::End(end) => return Some(Err(std::io::Error::other(end.error))),
             _ => {}
         }
     }
@@ -103,7 +104,7 @@ pub(super) async fn last_logs(
     let (mut wire, first) = begin(cloud, uid(instance)?, logs).await?;
     let mut last = BytesMut::from(first);
     while let Some(piece) = next_piece(&mut wire).await {
-        last.extend_from_slice(&piece);
+        last.extend_from_slice(&piece.map_err(|error| refused("", &error.to_string()))?);
         // Not at every piece: what is kept is moved.
         if last.len() > 4 * LAST_BYTES {
             last = last.split_off(last.len() - LAST_BYTES);
@@ -140,7 +141,11 @@ pub(super) async fn follow_logs(
     let wire = opened.map_err(|text| refused("", &text))?;
     let pieces = futures::stream::unfold(wire, async |mut wire| {
         let piece = next_piece(&mut wire).await?;
-        Some((Ok::<_, std::io::Error>(piece), wire))
+        if piece.is_err() {
+            // Nothing comes after it.
+            wire.from_host = Box::pin(futures::stream::empty());
+        }
+        Some((piece, wire))
     });
     Ok(plain(Body::from_stream(pieces)))
 }
