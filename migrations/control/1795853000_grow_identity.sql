@@ -84,6 +84,92 @@ select 'ocid1.policy.hako.local-1.' || left(replace(gen_random_uuid()::text || g
   from tenancies;
 alter table users drop column groups;
 
+-- What a tenancy may have of something, where its operator says otherwise than the default.
+create table service_limits (
+    tenancy_id text not null references tenancies (id),
+    name text not null,
+    value bigint not null constraint service_limits_value check (value >= 0),
+    primary key (tenancy_id, name)
+);
+
+-- What compartments may have of something, as tenants' administrators say.
+create table quotas (
+    id text primary key,
+    tenancy_id text not null references tenancies (id),
+    name text not null,
+    description text not null,
+    statements text[] not null,
+    freeform_tags jsonb not null default '{}',
+    defined_tags jsonb not null default '{}',
+    version bigint not null default 1,
+    created_ms bigint not null,
+    constraint quotas_name unique (tenancy_id, name)
+);
+
+-- Networks, ranges of addresses in them, and rules about traffic.
+create table vcns (
+    id text primary key,
+    tenancy_id text not null references tenancies (id),
+    compartment_id text not null,
+    name text not null,
+    description text not null default '',
+    cidr_blocks text[] not null,
+    dns_label text,
+    -- Made at first use of its compartment; a compartment has one at most.
+    is_default boolean not null default false,
+    freeform_tags jsonb not null default '{}',
+    defined_tags jsonb not null default '{}',
+    version bigint not null default 1,
+    created_ms bigint not null
+);
+create index vcns_compartment on vcns (compartment_id, created_ms);
+create unique index vcns_default on vcns (compartment_id) where is_default;
+
+create table subnets (
+    id text primary key,
+    tenancy_id text not null references tenancies (id),
+    compartment_id text not null,
+    vcn_id text not null constraint subnets_vcn references vcns (id),
+    name text not null,
+    description text not null default '',
+    cidr_block text not null,
+    dns_label text,
+    availability_domain text,
+    prohibit_public_ip boolean not null default false,
+    freeform_tags jsonb not null default '{}',
+    defined_tags jsonb not null default '{}',
+    version bigint not null default 1,
+    created_ms bigint not null
+);
+create index subnets_compartment on subnets (compartment_id, created_ms);
+create index subnets_vcn_created on subnets (vcn_id, created_ms);
+
+create table security_groups (
+    id text primary key,
+    tenancy_id text not null references tenancies (id),
+    compartment_id text not null,
+    vcn_id text not null constraint security_groups_vcn references vcns (id),
+    name text not null,
+    description text not null default '',
+    -- SecurityRules as they are on the wire, in the order of their making.
+    rules jsonb not null default '[]',
+    freeform_tags jsonb not null default '{}',
+    defined_tags jsonb not null default '{}',
+    version bigint not null default 1,
+    created_ms bigint not null
+);
+create index security_groups_compartment on security_groups (compartment_id, created_ms);
+create index security_groups_vcn_created on security_groups (vcn_id, created_ms);
+
+-- Default networks were ids only: now they are rows, with the range that pods had as first subnet.
+insert into vcns (id, tenancy_id, compartment_id, name, cidr_blocks, is_default, created_ms)
+select vcn_id, compartment_id, compartment_id, 'default', array['10.240.0.0/12'], true, 0
+  from default_vcns where compartment_id in (select id from tenancies);
+insert into subnets (id, tenancy_id, compartment_id, vcn_id, name, cidr_block, created_ms)
+select 'ocid1.subnet.hako.local-1.' || split_part(id, '.', 5), tenancy_id, compartment_id, id, 'pods', '10.244.0.0/16', 0
+  from vcns;
+drop table default_vcns;
+
 -- What was asked for and how it ended. Two appends each: the second may be missing if the process was killed between.
 create table audit_events (
     id text primary key,

@@ -15,6 +15,7 @@ create table container_instances (
     spec bytea not null,
     vnic_id text not null,
     network_id text not null,
+    subnet_id text not null,
     -- Range of its subnet, from which its address is leased.
     address_range text not null,
     private_ip text,
@@ -38,6 +39,7 @@ create table container_instances (
     state_ms bigint not null
 );
 create index container_instances_compartment on container_instances (compartment_id, created_ms);
+create index container_instances_subnet on container_instances (subnet_id) where lifecycle_state <> 'DELETED';
 create index container_instances_unsettled on container_instances (id)
     where lifecycle_state in ('CREATING', 'UPDATING', 'DELETING') or placement_uid is not null;
 

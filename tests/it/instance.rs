@@ -80,7 +80,7 @@ impl<'a> Api<'a> {
         let mut body = json!({
             "compartmentId": self.compartment, "displayName": name, "availabilityDomain": "local-1-AD-1",
             "shape": "CI.Standard.E4.Flex", "shapeConfig": {"ocpus": 1, "memoryInGBs": 2},
-            "vnics": [{"subnetId": "ocid1.subnet.hako.local-1.default"}],
+            "vnics": [{}],
         });
         body.as_object_mut().unwrap().extend(parts.as_object().unwrap().clone());
         let (status, work, text) = self.send("POST", "/containerInstances", &body);

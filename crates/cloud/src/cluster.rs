@@ -8,9 +8,8 @@ pub(crate) mod reconcile;
 pub(crate) mod store;
 pub(crate) mod wire;
 
-use crate::{Error, access::Resource, caller::Owned, catalog, error::invalid, words::words};
+use crate::{Error, access::Resource, caller::Owned, catalog, cidr::Cidr, error::invalid, words::words};
 use domain::{ClusterId, CompartmentId, TenantId, UserId};
-use network::Cidr;
 use problem::oci;
 use wire::{CreateClusterDetails, Spec, UpdateClusterDetails};
 
@@ -146,7 +145,7 @@ pub(crate) fn plan(
         kind: details.kind.unwrap_or(ClusterType::Basic),
         kubernetes_version,
         vcn_id,
-        pods_cidr,
+        pods_cidr: pods_cidr.unwrap_or(network::PODS),
         services_cidr,
         state: ClusterState::Creating,
         details: None,

@@ -176,6 +176,7 @@ impl Container {
 /// Where an instance is attached.
 #[derive(Debug, Clone)]
 pub(crate) struct Subnet {
+    pub(crate) id: String,
     pub(crate) network_id: String,
     pub(crate) range: String,
 }
@@ -193,6 +194,9 @@ pub(crate) fn plan(
     check::create(&details, &shape, size)?;
     Tags::or(details.freeform_tags.clone(), details.defined_tags.clone(), Tags::default())?;
     check_place(&details, config)?;
+    if let Some(vnic) = details.vnics.first_mut() {
+        vnic.subnet_id = Some(subnet.id);
+    }
     let id = ContainerInstanceId::generate();
     // Source: OCI's documentation: "If you don't provide a name, a name is generated automatically."
     let named = |name: Option<String>, kind: &str, id: &str| name.unwrap_or_else(|| format!("{kind}-{}", &id[..8]));

@@ -1,14 +1,29 @@
 //! Tenancies, users and their API keys: who a caller is.
 
 pub(crate) mod api;
+mod api_key;
+mod compartment;
+mod group;
 mod key;
+mod membership;
+mod place;
+mod policy;
 mod store;
+mod user;
 
 pub use key::{KeyError, PublicKey};
 
+use crate::{
+    Cloud, Error,
+    access::{Resource, Verb},
+    caller::Caller,
+    error::invalid,
+};
 use domain::{CompartmentId, TenantId, UserId};
 use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
+use std::sync::Arc;
+use utoipa_axum::router::OpenApiRouter;
 
 /// Group of a tenancy's first user; may do everything in it.
 pub const ADMINISTRATORS: &str = "Administrators";
@@ -106,6 +121,27 @@ pub async fn bootstrap(
         user_name: user.to_owned(),
         fingerprint,
     })
+}
+
+/// All routes of identity.
+pub(crate) fn routes() -> OpenApiRouter<Arc<Cloud>> {
+    OpenApiRouter::new()
+        .merge(compartment::api::routes())
+        .merge(user::routes())
+        .merge(api_key::routes())
+        .merge(group::routes())
+        .merge(membership::routes())
+        .merge(policy::routes())
+        .merge(place::routes())
+}
+
+/// The tenancy that a new user or group should be in: the caller's.
+fn tenancy_of(caller: &Caller, id: &str, resource: Resource) -> Result<CompartmentId, Error> {
+    let compartment = caller.compartment(id, Verb::Manage, resource)?;
+    if compartment == CompartmentId::root(&caller.principal.tenant_id) {
+        return Ok(compartment);
+    }
+    Err(invalid("compartmentId must be the tenancy: users and groups lie there"))
 }
 
 fn check_name(what: &'static str, name: &str) -> Result<(), BootstrapError> {

@@ -6,16 +6,20 @@ mod access;
 mod audit;
 mod caller;
 mod catalog;
+mod cidr;
 mod cluster;
 mod config;
 mod container_instance;
 mod directory;
+mod entity;
 mod error;
 mod form;
 pub mod identity;
 mod metrics;
+mod network;
 mod openapi;
 mod policy;
+mod quota;
 mod rest;
 mod retry;
 mod sql;
@@ -30,6 +34,7 @@ pub use config::Config;
 pub use container_instance::hosts::Hosts;
 pub use directory::{Directory, Network};
 pub use error::Error;
+pub use quota::{LimitError, set_limit};
 
 use axum::{
     Router,
@@ -51,6 +56,10 @@ pub const PREFIX: &str = "/20180222";
 pub const INSTANCES_PREFIX: &str = "/20210415";
 /// Path below which identity and networks lie.
 pub const CORE_PREFIX: &str = "/20160918";
+/// Path below which service limits lie.
+pub const LIMITS_PREFIX: &str = "/20190729";
+/// Path below which quotas lie.
+pub const QUOTAS_PREFIX: &str = "/20181025";
 /// Path below which the audit log lies.
 pub const AUDIT_PREFIX: &str = "/20190901";
 /// Largest body. Source: no request of the API comes near it.
@@ -131,11 +140,13 @@ fn public() -> OpenApiRouter<Arc<Cloud>> {
         .merge(catalog::routes());
     let instances =
         OpenApiRouter::new().merge(container_instance::api::routes()).merge(work_request::instances::routes());
-    let core = OpenApiRouter::new();
+    let core = OpenApiRouter::new().merge(identity::routes()).merge(network::routes());
     OpenApiRouter::with_openapi(openapi::head())
         .nest(PREFIX, shut(engine))
         .nest(INSTANCES_PREFIX, shut(instances))
         .nest(CORE_PREFIX, shut(core))
+        .nest(LIMITS_PREFIX, shut(quota::limit_api::routes()))
+        .nest(QUOTAS_PREFIX, shut(quota::api::routes()))
         .nest(AUDIT_PREFIX, shut(audit::api::routes()))
 }
 
@@ -148,7 +159,8 @@ fn shut(routes: OpenApiRouter<Arc<Cloud>>) -> OpenApiRouter<Arc<Cloud>> {
 pub fn router(cloud: Arc<Cloud>) -> Router {
     let (routes, document) = openapi::split(public());
     // The root of a nested router is not within its fallback.
-    let roots = [PREFIX, INSTANCES_PREFIX, CORE_PREFIX, AUDIT_PREFIX].map(|prefix| format!("{prefix}/"));
+    let roots = [PREFIX, INSTANCES_PREFIX, CORE_PREFIX, LIMITS_PREFIX, QUOTAS_PREFIX, AUDIT_PREFIX]
+        .map(|prefix| format!("{prefix}/"));
     let routes = roots.iter().fold(routes, |routes, root| routes.route(root, any(no_such_path)));
     let operations = audit::Operations::of(&document);
     let keep = axum::middleware::from_fn_with_state((Arc::clone(&cloud), Arc::new(operations)), form::keep);

@@ -110,6 +110,19 @@ impl Params {
         values.filter(|value| !value.is_empty()).map(parse).collect()
     }
 
+    /// A parameter that is true or false; false if it is missing.
+    pub(crate) fn flag(&self, name: &str) -> Result<bool, Error> {
+        Ok(self.one_of(name, &[("true", true), ("false", false)])?.unwrap_or_default())
+    }
+
+    /// A parameter that is one of a few words, with what each means.
+    pub(crate) fn one_of<T: Copy>(&self, name: &str, words: &[(&str, T)]) -> Result<Option<T>, Error> {
+        let Some(given) = self.get(name) else { return Ok(None) };
+        let found = words.iter().find(|(word, _)| word.eq_ignore_ascii_case(given)).map(|(_, meaning)| *meaning);
+        let known = || words.iter().map(|(word, _)| *word).collect::<Vec<_>>().join(", ");
+        found.map(Some).ok_or_else(|| invalid(format!("{name} must be one of {}, not {given:?}", known())))
+    }
+
     /// The page that is asked for. `sorts`: words of `sortBy` with their columns; the first is the default.
     pub(crate) fn page(&self, sorts: &[Sort], descending: bool) -> Result<Page, Error> {
         let limit = match self.get("limit").map(str::parse::<u32>) {

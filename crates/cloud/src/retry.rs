@@ -3,7 +3,7 @@
 mod store;
 
 use crate::Error;
-use domain::{TenantId, WorkRequestId};
+use domain::TenantId;
 use problem::oci;
 use sha2::{Digest, Sha256};
 use sqlx::PgConnection;
@@ -22,19 +22,20 @@ pub(crate) struct Attempt<'a> {
     pub(crate) body: &'a [u8],
 }
 
-/// Claims the token for this request; `Some` is the work request of the one that was first.
+/// Claims the token for this request, which makes `made`: a work request or, where there is none, the resource itself.
+/// `Some` is what the one that was first made.
 ///
 /// # Errors
 /// If the token came with another request before.
 pub(crate) async fn claim(
     db: &mut PgConnection,
     attempt: &Attempt<'_>,
-    work: &WorkRequestId,
+    made: &str,
     now_ms: i64,
-) -> Result<Option<WorkRequestId>, Error> {
+) -> Result<Option<String>, Error> {
     let Some(token) = attempt.token else { return Ok(None) };
     let hash = Sha256::digest(attempt.body).to_vec();
-    if store::take(db, attempt, token, &hash, work, now_ms).await? {
+    if store::take(db, attempt, token, &hash, made, now_ms).await? {
         return Ok(None);
     }
     let (first_hash, first) = store::holder(db, attempt, token).await?;

@@ -22,7 +22,22 @@ pub(crate) fn word<T: std::str::FromStr<Err = String>>(row: &PgRow, name: &str) 
 
 /// A compartment's column.
 pub(crate) fn compartment(row: &PgRow) -> Result<domain::CompartmentId, sqlx::Error> {
-    domain::CompartmentId::parse_any(&row.try_get::<String, _>("compartment_id")?).map_err(decode)
+    place(row, "compartment_id")
+}
+
+/// A text column as a compartment or, for the root one, a tenancy.
+pub(crate) fn place(row: &PgRow, name: &str) -> Result<domain::CompartmentId, sqlx::Error> {
+    domain::CompartmentId::parse_any(&row.try_get::<String, _>(name)?).map_err(decode)
+}
+
+/// What a violated constraint means to the caller; other errors stay what they are.
+pub(crate) fn unique(error: sqlx::Error, constraint: &str, message: &str) -> crate::Error {
+    match &error {
+        sqlx::Error::Database(cause) if cause.constraint() == Some(constraint) => {
+            problem::oci::Error::already_exists(message).into()
+        }
+        _ => error.into(),
+    }
 }
 
 /// A JSON column.

@@ -88,20 +88,20 @@ impl Pool {
     }
 }
 
-/// Makes the pool that a request describes, for a cluster that may have it; checks all of it.
+/// Makes the pool that a request describes, for a cluster that may have it; checks all of it. `subnet`: where nodes and pods
+/// are if the request names none.
 pub(crate) fn plan(
     details: CreatePoolDetails,
     cluster: &cluster::Cluster,
-    compartment: CompartmentId,
+    (compartment, subnet): (CompartmentId, &str),
     config: &Config,
     now_ms: i64,
 ) -> Result<Pool, Error> {
     cluster.require_enhanced("virtual nodes")?;
     cluster.require_active()?;
-    let subnet = default_subnet(&cluster.vcn_id);
     let spec = Spec {
-        placement_configurations: placements(details.placement_configurations, config, &subnet)?,
-        pod_configuration: pod_configuration(details.pod_configuration, &subnet)?,
+        placement_configurations: placements(details.placement_configurations, config, subnet)?,
+        pod_configuration: pod_configuration(details.pod_configuration, subnet)?,
         initial_virtual_node_labels: details.initial_virtual_node_labels.unwrap_or_default(),
         taints: details.taints.unwrap_or_default(),
         nsg_ids: details.nsg_ids.unwrap_or_default(),
@@ -160,11 +160,6 @@ pub(crate) fn apply(mut pool: Pool, details: UpdatePoolDetails, config: &Config)
     }
     check_spec(spec)?;
     Ok(pool)
-}
-
-/// The subnet of a network whose caller named none.
-fn default_subnet(vcn: &str) -> String {
-    format!("ocid1.subnet.hako.local-1.{}", vcn.rsplit('.').next().unwrap_or_default())
 }
 
 fn check_size(size: i64) -> Result<u32, Error> {

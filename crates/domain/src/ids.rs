@@ -108,6 +108,8 @@ ocid! {
     GroupId = "group";
     /// That one user is in one group.
     MembershipId = "groupmembership";
+    /// A set of statements about how much may be made.
+    QuotaId = "quota";
     /// A set of statements about who may do what.
     PolicyId = "policy";
     /// A public key registered for a user.

@@ -9,7 +9,7 @@ mod quantity;
 pub use clock::{Clock, SystemClock, unix_ms};
 pub use ids::{
     ApiKeyId, ClusterId, CompartmentId, ContainerId, ContainerInstanceId, GroupId, HostId, IdError, MembershipId,
-    PolicyId, SecurityGroupId, SubnetId, TenantId, UserId, VcnId, VirtualNodeId, VirtualNodePoolId, VnicId,
+    PolicyId, QuotaId, SecurityGroupId, SubnetId, TenantId, UserId, VcnId, VirtualNodeId, VirtualNodePoolId, VnicId,
     WorkRequestId,
 };
 pub use pod_size::{BilledSize, ContainerSize, PodSize, pod_size};

@@ -75,6 +75,16 @@ impl Error {
         Self::new(StatusCode::CONFLICT, "IncorrectState", message)
     }
 
+    /// 409: the name is taken.
+    pub fn already_exists(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, "AlreadyExists", message)
+    }
+
+    /// 409: something else is in the way.
+    pub fn conflict(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, "Conflict", message)
+    }
+
     /// 409: the retry token was used with another request.
     pub fn invalidated_retry_token(message: impl Into<String>) -> Self {
         Self::new(StatusCode::CONFLICT, "InvalidatedRetryToken", message)

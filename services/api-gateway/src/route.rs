@@ -22,7 +22,7 @@ pub(crate) enum Route {
 /// First segments of paths that are Kubernetes' own.
 const KUBE: &[&str] = &["api", "apis", "version", "openapi", "openid", ".well-known", "livez", "readyz", "healthz"];
 /// First segments of the cloud API's versions.
-const CLOUD: &[&str] = &["20180222", "20210415", "20160918"];
+const CLOUD: &[&str] = &["20180222", "20210415", "20160918", "20190901", "20190729", "20181025"];
 
 impl Route {
     /// The route of a path.

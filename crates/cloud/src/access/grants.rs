@@ -100,8 +100,15 @@ impl Grants {
 
     /// The compartment itself and all below it that are not deleted.
     pub(crate) fn subtree(&self, of: &CompartmentId) -> Vec<CompartmentId> {
-        let below = self.compartments.values().filter(|node| node.id != *of && self.is_within(&node.id, of));
+        let inside = |node: &&CompartmentNode| node.id != *of && node.active && self.is_within(&node.id, of);
+        let below = self.compartments.values().filter(inside);
         std::iter::once(of.clone()).chain(below.map(|node| node.id.clone())).collect()
+    }
+
+    /// Levels of compartments from this one down, itself counted.
+    pub(crate) fn depth_below(&self, of: &CompartmentId) -> usize {
+        let level = |id: &CompartmentId| self.path(id).take_while(|above| *above != of).count() + 1;
+        self.subtree(of).iter().map(level).max().unwrap_or(1)
     }
 
     /// True if something may be made in the compartment: it is the root, or not deleted.

@@ -7,6 +7,9 @@ use super::{
 use crate::{
     Cloud, Error,
     access::{Resource, Verb},
+    error::invalid,
+    network,
+    quota::{self, Limit},
     rest::{self, Caller},
     retry, virtual_node_pool,
     work_request::{self, Operation, Status, WorkRequest},
@@ -28,12 +31,11 @@ pub(super) async fn create(cloud: &Cloud, caller: &Caller, body: &[u8]) -> Resul
     let attempt = retry::Attempt { tenant: &principal.tenant_id, operation: "CreateCluster", token, body };
 
     let mut txn = cloud.db.begin().await?;
-    if let Some(first) = retry::claim(&mut txn, &attempt, &work.id, now).await? {
-        return Ok(first);
+    if let Some(first) = retry::claim(&mut txn, &attempt, work.id.as_str(), now).await? {
+        return first.parse().map_err(|error: domain::IdError| Error::Outside(error.to_string()));
     }
-    if cluster.vcn_id.is_empty() {
-        cluster.vcn_id = store::default_vcn(&mut txn, &cluster.compartment_id).await?;
-    }
+    quota::claim(&mut txn, caller, &cluster.compartment_id, &[(Limit::Clusters, 1)]).await?;
+    place(&mut txn, caller, &mut cluster, now).await?;
     caller.about(&cluster.compartment_id, cluster.id.as_str(), &cluster.name);
     cluster.work_request_id = Some(work.id.as_str().to_owned());
     work_request::store::insert(&mut txn, &work, &format!("creating cluster {:?}", cluster.name)).await?;
@@ -48,6 +50,25 @@ pub(super) async fn create(cloud: &Cloud, caller: &Caller, body: &[u8]) -> Resul
         cloud.wake(key);
     }
     Ok(work.id)
+}
+
+/// Puts a new cluster into its network, and refuses subnets and security groups that are not of that.
+async fn place(txn: &mut sqlx::PgConnection, caller: &Caller, cluster: &mut Cluster, now_ms: i64) -> Result<(), Error> {
+    let config = cluster.spec.options.kubernetes_network_config.as_ref();
+    let pods = config.and_then(|config| config.pods_cidr.as_deref()).filter(|text| !text.is_empty());
+    let ranges = (pods.map(|_| cluster.pods_cidr), cluster.services_cidr);
+    let vcn = Some(cluster.vcn_id.clone()).filter(|id| !id.is_empty());
+    let network = network::for_cluster(txn, caller, &cluster.compartment_id, vcn.as_deref(), ranges, now_ms).await?;
+    cluster.vcn_id = network.vcn_id;
+    cluster.pods_cidr = network.pods;
+    let endpoint = cluster.spec.endpoint_config.clone().unwrap_or_default();
+    let balancers = cluster.spec.options.service_lb_subnet_ids.iter().flatten();
+    for id in endpoint.subnet_id.iter().chain(balancers) {
+        if network::usable_subnet(txn, caller, id).await?.vcn_id != cluster.vcn_id {
+            return Err(invalid(format!("subnet {id} is of another VCN; use subnets of {}", cluster.vcn_id)));
+        }
+    }
+    network::check_groups(txn, caller, &cluster.vcn_id, endpoint.nsg_ids.as_deref().unwrap_or_default()).await
 }
 
 /// Changes a cluster; done when this returns.

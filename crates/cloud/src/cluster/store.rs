@@ -5,7 +5,7 @@ use crate::{
     rest::Page,
     sql::{column, compartment, json, word},
 };
-use domain::{ClusterId, CompartmentId, TenantId, VcnId};
+use domain::{ClusterId, CompartmentId, TenantId};
 use sqlx::{PgConnection, PgExecutor, PgPool, Postgres, QueryBuilder, Row, postgres::PgRow, types::Json};
 
 const COLUMNS: &str = "id, tenancy_id, compartment_id, name, type, kubernetes_version, vcn_id, pods_cidr, \
@@ -192,19 +192,6 @@ pub(crate) async fn tenant_all_tenants(db: &PgPool, id: &ClusterId) -> Result<Op
         .fetch_optional(db)
         .await?;
     row.map(|row| column(&row, "tenancy_id")).transpose()
-}
-
-/// The default network of a compartment, made at first use.
-pub(crate) async fn default_vcn(db: &mut PgConnection, compartment: &CompartmentId) -> Result<String, sqlx::Error> {
-    let row = sqlx::query(
-        "insert into default_vcns (compartment_id, vcn_id) values ($1, $2)
-         on conflict (compartment_id) do update set compartment_id = excluded.compartment_id returning vcn_id",
-    )
-    .bind(compartment.as_str())
-    .bind(VcnId::generate().as_str())
-    .fetch_one(db)
-    .await?;
-    row.try_get("vcn_id")
 }
 
 /// Forgets clusters that were deleted before `before_ms`, with their pools and nodes.

@@ -70,7 +70,7 @@ struct InstanceContainer {
 struct Vnic {
     vnic_id: String,
     /// Our addition: what was asked for.
-    subnet_id: String,
+    subnet_id: Option<String>,
     /// Our addition: the address of the latest run.
     private_ip: Option<String>,
 }

@@ -251,7 +251,9 @@ pub(super) fn file_path(file: &ConfigFile) -> String {
 fn vnics(vnics: &[CreateVnicDetails]) -> Result<(), Error> {
     // Source: "Container Instances Shapes": one VNIC.
     let [vnic] = vnics else { return Err(invalid("vnics must have exactly one item")) };
-    check_ocid("vnics[0].subnetId", "subnet", &vnic.subnet_id)?;
+    if let Some(subnet) = &vnic.subnet_id {
+        check_ocid("vnics[0].subnetId", "subnet", subnet)?;
+    }
     if vnic.private_ip.as_ref().is_some_and(|address| address.parse::<Ipv4Addr>().is_err()) {
         return Err(invalid("vnics[0].privateIp must be an IPv4 address"));
     }

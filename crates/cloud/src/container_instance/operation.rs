@@ -7,8 +7,9 @@ use super::{
 use crate::{
     Cloud, Error,
     access::{Resource, Verb},
-    cluster::{self, check_name},
+    cluster::check_name,
     error::not_found,
+    network, quota,
     rest::{self, Caller},
     retry,
     work_request::{self, Operation, Status, WorkRequest},
@@ -17,10 +18,6 @@ use crate::{
 use domain::{CompartmentId, WorkRequestId};
 use problem::oci;
 use sqlx::PgConnection;
-
-/// Range of a compartment's default network.
-/// Source: the default range of pods, so that instances and pods of that network are of one range.
-const DEFAULT_RANGE: &str = "10.244.0.0/16";
 
 /// Makes an instance; its containers follow. Gives it and its work request.
 pub(super) async fn create(
@@ -39,7 +36,8 @@ pub(super) async fn create(
     if let Some(first) = retry::claim(&mut txn, &attempt, &id, now).await? {
         return first_answer(cloud, caller, first).await;
     }
-    let subnet = subnet(&mut txn, &compartment).await?;
+    quota::lock_compartment(&mut txn, tenant, &compartment).await?;
+    let subnet = subnet(&mut txn, caller, &compartment, &details, now).await?;
     let (mut instance, containers) = plan(details, (tenant, compartment), subnet, &cloud.config, now)?;
     caller.about(&instance.compartment_id, instance.id.as_str(), &instance.display_name);
     let work = WorkRequest { id, ..begin(Operation::InstanceCreate, &instance, now) };
@@ -65,10 +63,22 @@ async fn first_answer(
     Ok((instance, containers, first))
 }
 
-/// Where a new instance is attached: the compartment's default network.
-async fn subnet(txn: &mut PgConnection, compartment: &CompartmentId) -> Result<Subnet, Error> {
-    let network_id = cluster::store::default_vcn(txn, compartment).await?;
-    Ok(Subnet { network_id, range: DEFAULT_RANGE.into() })
+/// Where a new instance is attached: the subnet that it names, or the compartment's default network.
+async fn subnet(
+    txn: &mut PgConnection,
+    caller: &Caller,
+    compartment: &CompartmentId,
+    details: &CreateInstanceDetails,
+    now_ms: i64,
+) -> Result<Subnet, Error> {
+    let vnic = details.vnics.first();
+    let found = match vnic.and_then(|vnic| vnic.subnet_id.as_ref()) {
+        Some(id) => network::usable_subnet(txn, caller, id).await?,
+        None => network::default_subnet(txn, caller, compartment, now_ms).await?,
+    };
+    let groups = vnic.and_then(|vnic| vnic.nsg_ids.clone()).unwrap_or_default();
+    network::check_groups(txn, caller, &found.vcn_id, &groups).await?;
+    Ok(Subnet { id: found.id, network_id: found.vcn_id, range: found.range.to_string() })
 }
 
 /// What an operation changes, in which states, and how it is called.

@@ -101,8 +101,8 @@ pub(super) async fn insert(
     sqlx::query(
         "insert into container_instances (id, tenancy_id, compartment_id, display_name, availability_domain,
             lifecycle_state, ocpus, memory_gb, spec, vnic_id, network_id, address_range, wish, run, generation,
-            work_request_id, created_ms, state_ms)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $17)",
+            work_request_id, created_ms, state_ms, subnet_id)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $17, $18)",
     )
     .bind(instance.id.as_str())
     .bind(instance.tenancy_id.as_str())
@@ -121,6 +121,7 @@ pub(super) async fn insert(
     .bind(instance.generation)
     .bind(&instance.work_request_id)
     .bind(instance.created_ms)
+    .bind(instance.spec.vnics.first().and_then(|vnic| vnic.subnet_id.as_deref()).unwrap_or_default())
     .execute(&mut *db)
     .await?;
     for container in containers {

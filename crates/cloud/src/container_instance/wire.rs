@@ -62,7 +62,8 @@ wire! {
     /// `CreateContainerVnicDetails`.
     #[schema(as = CreateContainerVnicDetails)]
     CreateVnicDetails {
-        subnet_id: String,
+        /// None: the compartment's default network. Our addition.
+        subnet_id: Option<String>,
         display_name: Option<String>,
         hostname_label: Option<String>,
         is_public_ip_assigned: Option<bool>,

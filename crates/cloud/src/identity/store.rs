@@ -1,8 +1,13 @@
 //! SQL of tenancies, users and API keys.
 
-use super::{ADMIN_POLICY, ADMINISTRATORS, KeyOwner};
+use super::{ADMIN_POLICY, ADMINISTRATORS, KeyOwner, PublicKey, api_key::ApiKey, membership::Membership};
+use crate::{
+    Error,
+    rest::Page,
+    sql::{place, unique},
+};
 use domain::{GroupId, MembershipId, PolicyId, TenantId, UserId};
-use sqlx::{PgConnection, PgPool, Row, postgres::PgRow};
+use sqlx::{PgConnection, PgPool, Postgres, QueryBuilder, Row, postgres::PgRow};
 
 fn text<T: TryFrom<String>>(row: &PgRow, column: &str) -> Result<T, sqlx::Error>
 where
@@ -138,4 +143,134 @@ pub(super) async fn key_owner_all_tenants(db: &PgPool, kid: &str) -> Result<Opti
         })
     })
     .transpose()
+}
+
+/// Name of a tenancy, and when it was made.
+pub(super) async fn tenancy(db: &PgPool, tenant: &TenantId) -> Result<Option<(String, i64)>, sqlx::Error> {
+    sqlx::query_as("select name, created_ms from tenancies where id = $1")
+        .bind(tenant.as_str())
+        .fetch_optional(db)
+        .await
+}
+
+/// How many users are in a group.
+pub(super) async fn members(db: &mut PgConnection, group: &str) -> Result<i64, sqlx::Error> {
+    let query = sqlx::query_scalar("select count(*) from group_memberships where group_id = $1");
+    query.bind(group).fetch_one(db).await
+}
+
+pub(super) async fn insert_membership(db: &mut PgConnection, membership: &Membership) -> Result<(), Error> {
+    sqlx::query(
+        "insert into group_memberships (id, tenancy_id, user_id, group_id, created_ms) values ($1, $2, $3, $4, $5)",
+    )
+    .bind(membership.id.as_str())
+    .bind(membership.tenancy_id.as_str())
+    .bind(membership.user_id.as_str())
+    .bind(membership.group_id.as_str())
+    .bind(membership.created_ms)
+    .execute(db)
+    .await
+    .map_err(|error| unique(error, "group_memberships_once", "the user is in the group already"))?;
+    Ok(())
+}
+
+fn read_membership(row: &PgRow) -> Result<Membership, sqlx::Error> {
+    Ok(Membership {
+        id: text(row, "id")?,
+        tenancy_id: text(row, "tenancy_id")?,
+        root: place(row, "tenancy_id")?,
+        user_id: text(row, "user_id")?,
+        group_id: text(row, "group_id")?,
+        created_ms: row.try_get("created_ms")?,
+    })
+}
+
+fn select_memberships(tenant: &TenantId) -> QueryBuilder<Postgres> {
+    let columns = "select id, tenancy_id, user_id, group_id, created_ms from group_memberships where tenancy_id = ";
+    let mut query = QueryBuilder::new(columns);
+    query.push_bind(tenant.as_str().to_owned());
+    query
+}
+
+pub(super) async fn membership(
+    db: &mut PgConnection,
+    tenant: &TenantId,
+    id: &str,
+) -> Result<Option<Membership>, sqlx::Error> {
+    let mut query = select_memberships(tenant);
+    query.push(" and id = ").push_bind(id.to_owned());
+    query.build().fetch_optional(db).await?.as_ref().map(read_membership).transpose()
+}
+
+pub(super) async fn memberships(
+    db: &PgPool,
+    tenant: &TenantId,
+    user: Option<&str>,
+    group: Option<&str>,
+    page: &Page,
+) -> Result<Vec<Membership>, sqlx::Error> {
+    let mut query = select_memberships(tenant);
+    for (condition, value) in [(" and user_id = ", user), (" and group_id = ", group)] {
+        if let Some(value) = value {
+            query.push(condition).push_bind(value.to_owned());
+        }
+    }
+    page.push(&mut query);
+    query.build().fetch_all(db).await?.iter().map(read_membership).collect()
+}
+
+pub(super) async fn delete_membership(
+    db: &mut PgConnection,
+    tenant: &TenantId,
+    id: &MembershipId,
+) -> Result<(), sqlx::Error> {
+    let query = sqlx::query("delete from group_memberships where tenancy_id = $1 and id = $2");
+    query.bind(tenant.as_str()).bind(id.as_str()).execute(db).await?;
+    Ok(())
+}
+
+/// Keeps a user's keys from being changed by others until the transaction ends.
+pub(super) async fn lock_user(db: &mut PgConnection, user: &str) -> Result<(), sqlx::Error> {
+    sqlx::query("select id from users where id = $1 for update").bind(user).execute(db).await?;
+    Ok(())
+}
+
+fn read_key(row: &PgRow) -> Result<ApiKey, sqlx::Error> {
+    Ok(ApiKey {
+        fingerprint: row.try_get("kid")?,
+        public_key: row.try_get("public_key_pem")?,
+        created_ms: row.try_get("created_ms")?,
+    })
+}
+
+/// A user's keys, oldest first.
+pub(super) async fn keys(db: &mut PgConnection, user: &str) -> Result<Vec<ApiKey>, sqlx::Error> {
+    let query = "select kid, public_key_pem, created_ms from api_keys where user_id = $1 order by created_ms, kid";
+    sqlx::query(query).bind(user).fetch_all(db).await?.iter().map(read_key).collect()
+}
+
+/// Registers a key; `None` if somebody has it already.
+pub(super) async fn insert_key(
+    db: &mut PgConnection,
+    user: &str,
+    key: &PublicKey,
+    now_ms: i64,
+) -> Result<Option<ApiKey>, sqlx::Error> {
+    let row = sqlx::query(
+        "insert into api_keys (kid, user_id, public_key_pem, created_ms) values ($1, $2, $3, $4)
+         on conflict (kid) do nothing returning kid, public_key_pem, created_ms",
+    )
+    .bind(key.fingerprint())
+    .bind(user)
+    .bind(key.to_pem())
+    .bind(now_ms)
+    .fetch_optional(db)
+    .await?;
+    row.as_ref().map(read_key).transpose()
+}
+
+/// Forgets a key; false if the user has none of that fingerprint.
+pub(super) async fn delete_key(db: &PgPool, user: &str, fingerprint: &str) -> Result<bool, sqlx::Error> {
+    let query = sqlx::query("delete from api_keys where user_id = $1 and kid = $2");
+    Ok(query.bind(user).bind(fingerprint).execute(db).await?.rows_affected() == 1)
 }

@@ -2,14 +2,10 @@
 
 use crate::{
     access::{CompartmentNode, GrantSource, statement},
-    sql::column,
+    sql::{column, place},
 };
-use domain::{CompartmentId, TenantId};
+use domain::TenantId;
 use sqlx::{PgPool, Row, postgres::PgRow};
-
-fn place(row: &PgRow, name: &str) -> Result<CompartmentId, sqlx::Error> {
-    CompartmentId::parse_any(&row.try_get::<String, _>(name)?).map_err(|error| sqlx::Error::Decode(Box::new(error)))
-}
 
 fn node(row: &PgRow) -> Result<CompartmentNode, sqlx::Error> {
     Ok(CompartmentNode {

@@ -1,8 +1,7 @@
 //! The SQL of retry tokens.
 
 use super::{Attempt, KEEP_MS};
-use crate::{Error, sql::column};
-use domain::WorkRequestId;
+use crate::Error;
 use sqlx::{PgConnection, PgPool, Row};
 
 /// Takes the token, or takes it over if it is too old to count; false if another request holds it. Waits for a
@@ -12,7 +11,7 @@ pub(crate) async fn take(
     attempt: &Attempt<'_>,
     token: &str,
     hash: &[u8],
-    work: &WorkRequestId,
+    made: &str,
     now_ms: i64,
 ) -> Result<bool, Error> {
     let taken = sqlx::query(
@@ -27,7 +26,7 @@ pub(crate) async fn take(
     .bind(attempt.operation)
     .bind(token)
     .bind(hash)
-    .bind(work.as_str())
+    .bind(made)
     .bind(now_ms)
     .bind(KEEP_MS)
     .execute(db)
@@ -35,12 +34,12 @@ pub(crate) async fn take(
     Ok(taken.rows_affected() == 1)
 }
 
-/// The hash of the request that holds the token, and its work request.
+/// The hash of the request that holds the token, and what it made: `work_request_id` is the resource itself where there is no work request.
 pub(crate) async fn holder(
     db: &mut PgConnection,
     attempt: &Attempt<'_>,
     token: &str,
-) -> Result<(Vec<u8>, WorkRequestId), Error> {
+) -> Result<(Vec<u8>, String), Error> {
     let row = sqlx::query(
         "select request_hash, work_request_id from retry_tokens where tenancy_id = $1 and operation = $2 and token = $3",
     )
@@ -49,7 +48,7 @@ pub(crate) async fn holder(
     .bind(token)
     .fetch_one(db)
     .await?;
-    Ok((row.try_get("request_hash")?, column(&row, "work_request_id")?))
+    Ok((row.try_get("request_hash")?, row.try_get("work_request_id")?))
 }
 
 /// Forgets tokens that are too old to count.

@@ -1,10 +1,16 @@
 //! What callers do with pools: each is one transaction; the reconciler does the rest.
 
-use super::{LifecycleState, MAX_NODES, Pool, apply, plan, store, wire::CreatePoolDetails, wire::UpdatePoolDetails};
+use super::{
+    LifecycleState, MAX_NODES, Pool, apply, plan, store,
+    wire::{CreatePoolDetails, Spec, UpdatePoolDetails},
+};
 use crate::{
     Cloud, Error,
     access::{Resource, Verb},
     cluster,
+    error::invalid,
+    network,
+    quota::{self, Limit},
     rest::{self, Caller},
     retry,
     work_request::{self, Operation, Status, WorkRequest},
@@ -13,6 +19,7 @@ use crate::{
 use domain::WorkRequestId;
 use problem::oci;
 use sqlx::PgConnection;
+use std::collections::BTreeSet;
 
 /// Makes a pool; its nodes follow.
 pub(super) async fn create(cloud: &Cloud, caller: &Caller, body: &[u8]) -> Result<WorkRequestId, Error> {
@@ -24,12 +31,17 @@ pub(super) async fn create(cloud: &Cloud, caller: &Caller, body: &[u8]) -> Resul
     let attempt = retry::Attempt { tenant, operation: "CreateVirtualNodePool", token, body };
     let mut txn = cloud.db.begin().await?;
     let id = WorkRequestId::generate();
-    if let Some(first) = retry::claim(&mut txn, &attempt, &id, now).await? {
-        return Ok(first);
+    if let Some(first) = retry::claim(&mut txn, &attempt, id.as_str(), now).await? {
+        return first.parse().map_err(|error: domain::IdError| Error::Outside(error.to_string()));
     }
+    // Before any row, as everywhere: whoever holds rows and waits for it could wait for ever.
+    quota::lock_tenancy(&mut txn, tenant).await?;
     // The lock keeps the cluster from being deleted meanwhile, and the count of its nodes exact.
     let cluster = cluster::operation::lock(&mut txn, caller, &details.cluster_id, Verb::Use).await?;
-    let mut pool = plan(details, &cluster, compartment, &cloud.config, now)?;
+    let subnet = network::subnet_of_pods(&mut txn, &cluster).await?;
+    let mut pool = plan(details, &cluster, (compartment, &subnet.id), &cloud.config, now)?;
+    check_network(&mut txn, caller, &cluster.vcn_id, &pool.spec).await?;
+    quota::claim(&mut txn, caller, &pool.compartment_id, &[(Limit::VirtualNodes, i64::from(pool.size))]).await?;
     check_room(&mut txn, &pool).await?;
     caller.about(&pool.compartment_id, pool.id.as_str(), &pool.display_name);
     let work = WorkRequest { id, ..begin(Operation::PoolCreate, &pool, now) };
@@ -47,10 +59,18 @@ pub(super) async fn update(cloud: &Cloud, caller: &Caller, id: &str, body: &[u8]
     let details: UpdatePoolDetails = rest::body(body)?;
     let now = cloud.now_ms();
     let mut txn = cloud.db.begin().await?;
+    quota::lock_tenancy(&mut txn, &caller.principal.tenant_id).await?;
     let pool = lock(&mut txn, caller, id, Verb::Use).await?;
     caller.check_etag(&pool.etag())?;
     pool.require_settled()?;
+    let (size, spec) = (pool.size, pool.spec.clone());
     let mut pool = apply(pool, details, &cloud.config)?;
+    if pool.spec != spec {
+        let vcn = network::vcn_of_cluster(&mut txn, &pool.cluster_id).await?;
+        check_network(&mut txn, caller, &vcn, &pool.spec).await?;
+    }
+    let more = i64::from(pool.size) - i64::from(size);
+    quota::claim(&mut txn, caller, &pool.compartment_id, &[(Limit::VirtualNodes, more)]).await?;
     check_room(&mut txn, &pool).await?;
     supersede(&mut txn, &pool, "the virtual node pool is being updated anew", now).await?;
     let work = begin(Operation::PoolUpdate, &pool, now);
@@ -104,6 +124,20 @@ async fn supersede(txn: &mut PgConnection, pool: &Pool, why: &str, now_ms: i64) 
         work_request::store::finish(txn, open, Status::Canceled, why, now_ms).await?;
     }
     Ok(())
+}
+
+/// Refuses subnets and security groups that don't exist, or are not of the cluster's network.
+async fn check_network(txn: &mut PgConnection, caller: &Caller, vcn_id: &str, spec: &Spec) -> Result<(), Error> {
+    let pods = &spec.pod_configuration;
+    let nodes = spec.placement_configurations.iter().filter_map(|placement| placement.subnet_id.as_ref());
+    let ids: BTreeSet<&String> = nodes.chain(pods.subnet_id.as_ref()).collect();
+    for id in ids {
+        if network::usable_subnet(txn, caller, id).await?.vcn_id != vcn_id {
+            return Err(invalid(format!("subnet {id} is of another VCN than the cluster; use subnets of {vcn_id}")));
+        }
+    }
+    network::check_groups(txn, caller, vcn_id, &spec.nsg_ids).await?;
+    network::check_groups(txn, caller, vcn_id, pods.nsg_ids.as_deref().unwrap_or_default()).await
 }
 
 /// Refuses sizes with which the cluster would have too many nodes.

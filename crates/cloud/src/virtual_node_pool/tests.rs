@@ -18,7 +18,8 @@ fn planned(cluster: &cluster::Cluster, more: Value) -> Result<Pool, String> {
     body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     let details = serde_json::from_value(body).map_err(|error| error.to_string())?;
     let root = cluster.compartment_id.clone();
-    plan(details, cluster, root, &Config::default(), 0).map_err(|error| error.for_caller().message)
+    plan(details, cluster, (root, "ocid1.subnet.hako.local-1.abc"), &Config::default(), 0)
+        .map_err(|error| error.for_caller().message)
 }
 
 #[test]

@@ -3,6 +3,8 @@
 
 mod clusters;
 mod identity;
+mod identity_api;
 mod instances;
 mod pools;
+mod routes;
 mod world;

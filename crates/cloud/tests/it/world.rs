@@ -156,11 +156,16 @@ pub struct Tenant<'a> {
 
 impl Tenant<'_> {
     pub async fn call(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
-        self.call_at(&format!("/20180222{path}"), method, headers, body).await
+        self.with(method, &format!("/20180222{path}"), headers, body).await
     }
 
-    /// The same with the API's version in the path.
-    pub async fn call_at(&self, path: &str, method: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+    /// The same, below any version.
+    pub async fn at(&self, method: &str, path: &str, body: &str) -> Answer {
+        self.with(method, path, &[], body).await
+    }
+
+    /// The same, with headers.
+    pub async fn with(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
         let mut request = Request::builder().method(method).uri(path);
         request = request.header(PRINCIPAL_HEADER, self.principal.to_header());
         for (name, value) in headers {
@@ -175,6 +180,18 @@ impl Tenant<'_> {
 
     pub async fn post(&self, path: &str, body: &Value) -> Answer {
         self.call("POST", path, &[], &body.to_string()).await
+    }
+
+    /// Waits until a list has something in it; gives the first.
+    pub async fn some(&self, path: &str) -> Value {
+        for _ in 0..400 {
+            let list = self.get(path).await.body;
+            if let Some(first) = list.as_array().and_then(|items| items.first()) {
+                return first.clone();
+            }
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+        panic!("{path} stays empty");
     }
 
     /// Waits until a work request has ended; gives it.
