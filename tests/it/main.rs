@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must stop")]
 
 mod input;
+mod instance;
 mod journey;
 mod kill;
 mod lifecycle;
