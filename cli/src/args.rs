@@ -129,6 +129,33 @@ pub(crate) enum ClusterVerb {
         #[command(flatten)]
         wait: Wait,
     },
+    /// Stop everything that a cluster runs; its objects stay, and it costs nothing
+    Pause {
+        cluster: String,
+        #[command(flatten)]
+        wait: Wait,
+    },
+    /// Let a paused cluster run again
+    Resume {
+        cluster: String,
+        #[command(flatten)]
+        wait: Wait,
+    },
+    /// Issue new credentials of a cluster; the old ones hold until the rotation is completed
+    StartCredentialRotation {
+        cluster: String,
+        /// When the old credentials end by themselves, as ISO 8601, up to 14 days
+        #[arg(long, default_value = "P5D", value_name = "DURATION")]
+        auto_completion_delay_duration: String,
+        #[command(flatten)]
+        wait: Wait,
+    },
+    /// End the old credentials of a cluster
+    CompleteCredentialRotation {
+        cluster: String,
+        #[command(flatten)]
+        wait: Wait,
+    },
     /// Delete a cluster and everything in it
     Delete {
         cluster: String,
@@ -144,6 +171,9 @@ pub(crate) enum ClusterVerb {
         /// File to merge into [default: the first of $KUBECONFIG, or ~/.kube/config]
         #[arg(long)]
         file: Option<PathBuf>,
+        /// PUBLIC_ENDPOINT: the cloud's, with its CA; VCN_HOSTNAME: the cluster's own host name, with the cluster's own CA
+        #[arg(long, default_value = "PUBLIC_ENDPOINT", value_name = "ENDPOINT")]
+        kube_endpoint: String,
     },
     /// Print a token for kubectl (an ExecCredential), good for 5 minutes
     GenerateToken {
@@ -201,6 +231,9 @@ pub(crate) enum PoolVerb {
         /// New number of nodes
         #[arg(long)]
         size: Option<u32>,
+        /// Version to upgrade the nodes to; pods keep running
+        #[arg(long)]
+        kubernetes_version: Option<String>,
         /// New name
         #[arg(long)]
         name: Option<String>,

@@ -1,7 +1,7 @@
 //! Clusters.
 
 use crate::{
-    args::ClusterVerb,
+    args::{ClusterVerb, Wait},
     client::{self, Client},
     error::Error,
     kubeconfig,
@@ -52,6 +52,15 @@ pub(crate) async fn run(client: &Client, out: Output, verb: ClusterVerb) -> Resu
             let work = client.change(Method::PUT, &path, Some(&body.into())).await?;
             finish(client, out, work_request::follow(client, &work, wait).await?).await
         }
+        ClusterVerb::Pause { cluster, wait } => act(client, out, (&cluster, "pause"), None, wait).await,
+        ClusterVerb::Resume { cluster, wait } => act(client, out, (&cluster, "resume"), None, wait).await,
+        ClusterVerb::StartCredentialRotation { cluster, auto_completion_delay_duration, wait } => {
+            let body = json!({"autoCompletionDelayDuration": auto_completion_delay_duration});
+            act(client, out, (&cluster, "startCredentialRotation"), Some(&body), wait).await
+        }
+        ClusterVerb::CompleteCredentialRotation { cluster, wait } => {
+            act(client, out, (&cluster, "completeCredentialRotation"), None, wait).await
+        }
         ClusterVerb::Delete { cluster, dry_run: true, .. } => would_delete(client, out, &cluster).await,
         ClusterVerb::Delete { cluster, dry_run: false, wait } => {
             let path = format!("{BASE}/{}", resolve(client, &cluster).await?);
@@ -64,14 +73,27 @@ pub(crate) async fn run(client: &Client, out: Output, verb: ClusterVerb) -> Resu
                 }
             }
         }
-        ClusterVerb::CreateKubeconfig { cluster, file } => {
+        ClusterVerb::CreateKubeconfig { cluster, file, kube_endpoint } => {
             let id = resolve(client, &cluster).await?;
-            let details = json!({"tokenCommand": "hako"});
+            let details = json!({"tokenCommand": "hako", "endpoint": kube_endpoint});
             let content = client.post_for_text(&format!("{BASE}/{id}/kubeconfig/content"), &details).await?;
             kubeconfig::merge(client, &content, file).await
         }
         ClusterVerb::GenerateToken { .. } => unreachable!("answered before a client is made"),
     }
+}
+
+/// Lets the cloud do something to a cluster.
+async fn act(
+    client: &Client,
+    out: Output,
+    (cluster, action): (&str, &str),
+    body: Option<&Value>,
+    wait: Wait,
+) -> Result<(), Error> {
+    let path = format!("{BASE}/{}/actions/{action}", resolve(client, cluster).await?);
+    let work = client.change(Method::POST, &path, body).await?;
+    finish(client, out, work_request::follow(client, &work, wait).await?).await
 }
 
 /// An object of the values that were given.

@@ -51,12 +51,13 @@ pub(crate) async fn run(client: &Client, out: Output, verb: PoolVerb) -> Result<
         }
         PoolVerb::List { cluster } => out.list(&list(client, cluster.as_deref()).await?, COLUMNS),
         PoolVerb::Get { pool, cluster } => show(client, out, &resolve(client, &pool, cluster.as_deref()).await?).await,
-        PoolVerb::Update { pool, cluster, size, name, wait } => {
+        PoolVerb::Update { pool, cluster, size, kubernetes_version, name, wait } => {
             let mut body = serde_json::Map::new();
             body.extend(size.map(|size| ("size".to_owned(), json!(size))));
+            body.extend(kubernetes_version.map(|version| ("kubernetesVersion".to_owned(), json!(version))));
             body.extend(name.map(|name| ("displayName".to_owned(), json!(name))));
             if body.is_empty() {
-                return Err(Error::Misused("nothing to change: give --size or --name".into()));
+                return Err(Error::Misused("nothing to change: give --size, --kubernetes-version or --name".into()));
             }
             let path = format!("{BASE}/{}", resolve(client, &pool, cluster.as_deref()).await?);
             let work = client.change(Method::PUT, &path, Some(&body.into())).await?;

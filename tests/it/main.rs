@@ -3,8 +3,11 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must stop")]
 
 mod input;
+mod instance;
 mod journey;
 mod kill;
+mod lifecycle;
 mod oci;
+mod schema;
 mod telemetry;
 mod workload;

@@ -9,7 +9,7 @@ const HERE: &str = env!("CARGO_MANIFEST_DIR");
 #[test]
 fn ocis_own_clients_do_all_that_is_offered_and_are_told_why_the_rest_is_not() {
     let cache = Options::new("unused").cache;
-    clients::fetch_oci(&cache, &|text| eprintln!("{text}")).expect("OCI's clients can be fetched");
+    clients::OCI.fetch(&cache, &|text| eprintln!("{text}")).expect("OCI's clients can be fetched");
     let world = World::up("oci");
     let table = format!("{HERE}/../crates/cloud/src/offered/operations.json");
     let drive = format!("PYTHONDONTWRITEBYTECODE=1 {} {HERE}/oci/drive.py", world.cloud.oci_python().display());

@@ -34,9 +34,6 @@ words! {
     }
 }
 
-/// Most worker nodes of an Enhanced cluster. Source: OKE's limits.
-pub(crate) const MAX_NODES: u32 = 2000;
-
 /// One pool.
 #[derive(Debug, Clone)]
 pub(crate) struct Pool {
@@ -117,7 +114,7 @@ pub(crate) fn plan(
         cluster_id: cluster.id.clone(),
         display_name: cluster::check_name("displayName", details.display_name)?,
         kubernetes_version: cluster.kubernetes_version.clone(),
-        size: check_size(details.size)?,
+        size: check_size(details.size, cluster)?,
         state: LifecycleState::Creating,
         details: None,
         spec,
@@ -129,13 +126,22 @@ pub(crate) fn plan(
     })
 }
 
-/// Applies an update to a pool; checks all of it.
-pub(crate) fn apply(mut pool: Pool, details: UpdatePoolDetails, config: &Config) -> Result<Pool, Error> {
+/// Applies an update to a pool of a cluster; checks all of it.
+pub(crate) fn apply(
+    mut pool: Pool,
+    details: UpdatePoolDetails,
+    cluster: &cluster::Cluster,
+    config: &Config,
+) -> Result<Pool, Error> {
     if let Some(name) = details.display_name {
         pool.display_name = cluster::check_name("displayName", name)?;
     }
     if let Some(size) = details.size {
-        pool.size = check_size(size)?;
+        pool.size = check_size(size, cluster)?;
+    }
+    if let Some(version) = details.kubernetes_version {
+        catalog::check_pool_upgrade(&cluster.kubernetes_version, &pool.kubernetes_version, &version)?;
+        pool.kubernetes_version = version;
     }
     let subnet = pool.spec.pod_configuration.subnet_id.clone().unwrap_or_default();
     let spec = &mut pool.spec;
@@ -162,9 +168,10 @@ pub(crate) fn apply(mut pool: Pool, details: UpdatePoolDetails, config: &Config)
     Ok(pool)
 }
 
-fn check_size(size: i64) -> Result<u32, Error> {
-    let fits = u32::try_from(size).ok().filter(|size| *size <= MAX_NODES);
-    fits.ok_or_else(|| invalid(format!("size must be a number from 0 to {MAX_NODES}")))
+fn check_size(size: i64, cluster: &cluster::Cluster) -> Result<u32, Error> {
+    let most = cluster.kind.max_nodes();
+    let fits = u32::try_from(size).ok().filter(|size| *size <= most);
+    fits.ok_or_else(|| invalid(format!("size must be a number from 0 to {most}")))
 }
 
 fn placements(

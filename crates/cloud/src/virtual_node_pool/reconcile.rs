@@ -44,8 +44,10 @@ pub(crate) struct ObjectView {
     pub(crate) cordoned: bool,
     /// Pods on it that have not ended.
     pub(crate) pods: usize,
-    /// Its labels or taints are not the pool's.
+    /// Its labels, taints or version are not the pool's, or the key's generation not the cluster's.
     pub(crate) stale: bool,
+    /// It still reports another version than the pool's.
+    pub(crate) behind: bool,
     pub(crate) address: Option<String>,
 }
 
@@ -56,7 +58,7 @@ pub(crate) enum Action {
     Add(String, String),
     /// Make its Node.
     Register(VirtualNodeId),
-    /// Give its Node the pool's labels and taints.
+    /// Give its Node the pool's labels, taints and version.
     Retemplate(VirtualNodeId),
     /// Decide that it goes.
     Retire(VirtualNodeId),
@@ -119,7 +121,11 @@ pub(crate) fn diff(observed: &Observed, now_ms: i64) -> Vec<Action> {
     let steady = surplus == 0 && staying.len() == wanted && leaving.is_empty();
     let unready = kept().find_map(|node| match &node.object {
         None => Some(format!("virtual node {} is being made", node.name)),
-        Some(object) => object.ready.as_ref().err().map(|why| format!("virtual node {}: {why}", node.name)),
+        Some(object) => match &object.ready {
+            Err(why) => Some(format!("virtual node {}: {why}", node.name)),
+            Ok(()) if object.behind => Some(format!("virtual node {} is being upgraded", node.name)),
+            Ok(()) => None,
+        },
     });
     actions.extend(conclude(observed, steady, unready, now_ms));
     actions

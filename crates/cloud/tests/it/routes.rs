@@ -90,6 +90,10 @@ impl Known {
         ids.insert("virtualNodeId", node["id"].as_str().unwrap().to_owned());
         ids.insert("virtualNodePoolId", pool);
         ids.insert("clusterOptionId", cluster.clone());
+        ids.insert("nodePoolOptionId", cluster.clone());
+        for name in ["nodePoolId", "nodeId", "addonName", "workloadMappingId"] {
+            ids.insert(name, "none".into());
+        }
         ids.insert("clusterId", cluster);
         ids.insert("workRequestId", work);
         ids.insert("tenancyId", root.clone());
@@ -127,7 +131,7 @@ impl Known {
             "clusterId": self.ids["clusterId"], "vcnId": self.ids["vcnId"], "statements": [], "key": "",
             "userId": self.ids["userId"], "groupId": self.ids["groupId"], "cidrBlock": "",
             "targetCompartmentId": self.root, "shape": "none", "shapeConfig": {"ocpus": 1}, "containers": [],
-            "vnics": [], "availabilityDomain": "none"});
+            "vnics": [], "availabilityDomain": "none", "autoCompletionDelayDuration": ""});
         let names = names.as_object().unwrap();
         let document: Value = serde_json::from_str(&cloud::openapi_json()).unwrap();
         let item = &document["paths"][&operation.path][operation.method.to_lowercase()];

@@ -4,7 +4,8 @@ fn id(number: usize) -> VirtualNodeId {
     format!("ocid1.virtualnode.hako.local-1.n{number}").parse().unwrap()
 }
 
-/// Words: state letter (c a d n), then `-` (no Node), `r` (ready), `u` (unready), `x` (cordoned), a number of pods.
+/// Words: state letter (c a d n), then `-` (no Node), `u` (unready), `x` (cordoned), `s` (stale), `b` (behind), a number
+/// of pods.
 fn node(number: usize, word: &str) -> NodeView {
     let state = match &word[..1] {
         "c" => LifecycleState::Creating,
@@ -17,6 +18,7 @@ fn node(number: usize, word: &str) -> NodeView {
         cordoned: word.contains('x'),
         pods: word.chars().filter_map(|c| c.to_digit(10)).sum::<u32>() as usize,
         stale: word.contains('s'),
+        behind: word.contains('b'),
         address: None,
     });
     let details = (state == LifecycleState::NeedsAttention).then(|| "why".to_owned());
@@ -94,6 +96,13 @@ fn a_pool_is_deleted_after_its_nodes() {
 #[test]
 fn changed_labels_reach_existing_nodes() {
     check(LifecycleState::Updating, 1, &["as"], 1, &["Retemplate(n0)", "Finish(Ok(()))", "MarkPool(Active, None)"]);
+}
+
+#[test]
+fn an_upgrade_ends_when_all_nodes_say_so() {
+    check(LifecycleState::Updating, 2, &["as", "ab"], 1, &["Retemplate(n0)"]);
+    check(LifecycleState::Updating, 2, &["a", "ab"], 1, &[]);
+    check(LifecycleState::Updating, 2, &["a", "a"], 1, &["Finish(Ok(()))", "MarkPool(Active, None)"]);
 }
 
 #[test]
