@@ -6,5 +6,6 @@ mod input;
 mod journey;
 mod kill;
 mod lifecycle;
+mod oci;
 mod telemetry;
 mod workload;
