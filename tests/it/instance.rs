@@ -337,7 +337,8 @@ fn jobs(api: &Api<'_>, registry: &str) {
     assert_eq!((&container["exitCode"], &container["lifecycleState"]), (&json!(3), &json!("INACTIVE")), "{container}");
     assert_eq!(api.logs(&container, false), "done\n");
 
-    let (id, work) = api.begin("bad", json!({"containers": [{"imageUrl": format!("{registry}/demo/no-such-image:1")}]}));
+    let (id, work) =
+        api.begin("bad", json!({"containers": [{"imageUrl": format!("{registry}/demo/no-such-image:1")}]}));
     assert_eq!(api.ended(&work)["status"], "FAILED");
     let instance = api.get(&format!("/containerInstances/{id}"));
     assert_eq!(instance["lifecycleState"], "FAILED");

@@ -33,8 +33,8 @@ pub(super) async fn create(
     let attempt = retry::Attempt { tenant, operation: "CreateContainerInstance", token, body };
     let mut txn = cloud.db.begin().await?;
     let id = WorkRequestId::generate();
-    if let Some(first) = retry::claim(&mut txn, &attempt, &id, now).await? {
-        return first_answer(cloud, caller, first).await;
+    if let Some(first) = retry::claim(&mut txn, &attempt, id.as_str(), now).await? {
+        return first_answer(cloud, caller, &first).await;
     }
     quota::lock_compartment(&mut txn, tenant, &compartment).await?;
     let subnet = subnet(&mut txn, caller, &compartment, &details, now).await?;
@@ -54,13 +54,13 @@ pub(super) async fn create(
 async fn first_answer(
     cloud: &Cloud,
     caller: &Caller,
-    first: WorkRequestId,
+    first: &str,
 ) -> Result<(Instance, Vec<Container>, WorkRequestId), Error> {
-    let work = work_request::store::get(&cloud.db, &caller.principal.tenant_id, first.as_str()).await?;
-    let id = work.map(|work| work.resource_id).ok_or_else(|| not_found("work request", first.as_str()))?;
-    let instance = find(cloud, caller, &id, Verb::Manage).await?;
+    let work = work_request::store::get(&cloud.db, &caller.principal.tenant_id, first).await?;
+    let work = work.ok_or_else(|| not_found("work request", first))?;
+    let instance = find(cloud, caller, &work.resource_id, Verb::Manage).await?;
     let containers = store::containers(&cloud.db, &instance.id).await?;
-    Ok((instance, containers, first))
+    Ok((instance, containers, work.id))
 }
 
 /// Where a new instance is attached: the subnet that it names, or the compartment's default network.

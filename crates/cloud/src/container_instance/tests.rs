@@ -15,7 +15,8 @@ pub(crate) fn planned(parts: Value) -> Result<(Instance, Vec<Container>), String
     body.as_object_mut().unwrap().extend(parts.as_object().unwrap().clone());
     let details = rest::body(body.to_string().as_bytes()).map_err(|error| error.for_caller().message)?;
     let root = CompartmentId::root(&tenant);
-    let subnet = Subnet { id: "ocid1.subnet.hako.local-1.abc".into(), network_id: "vcn".into(), range: "10.0.0.0/24".into() };
+    let subnet =
+        Subnet { id: "ocid1.subnet.hako.local-1.abc".into(), network_id: "vcn".into(), range: "10.0.0.0/24".into() };
     plan(details, (&tenant, root), subnet, &Config::default(), 1000).map_err(|error| error.for_caller().message)
 }
 

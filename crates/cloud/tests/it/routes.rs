@@ -92,6 +92,14 @@ impl Known {
         ids.insert("clusterOptionId", cluster.clone());
         ids.insert("clusterId", cluster);
         ids.insert("workRequestId", work);
+        let instance = json!({
+            "compartmentId": root, "availabilityDomain": "local-1-AD-1", "shape": "CI.Standard.E4.Flex",
+            "shapeConfig": {"ocpus": 1}, "containers": [{"imageUrl": "a:1"}], "vnics": [{}],
+        });
+        let made = tenant.at("POST", "/20210415/containerInstances", &instance.to_string()).await;
+        ids.insert("instance's workRequestId", made.header("opc-work-request-id"));
+        ids.insert("containerId", made.body["containers"][0]["containerId"].as_str().unwrap().to_owned());
+        ids.insert("containerInstanceId", id(made));
         ids.insert("tenancyId", root.clone());
         ids.insert("serviceName", "vcn".into());
         ids.insert("limitName", "vcn-count".into());
@@ -102,7 +110,8 @@ impl Known {
 
     /// The operation's path with ids of what exists, and its required parameters.
     fn path(&self, operation: &Operation) -> String {
-        let mut path = operation.path.clone();
+        // Each API has work requests of its own.
+        let mut path = operation.path.replace("/20210415/workRequests/{", "/20210415/workRequests/{instance's ");
         for (name, id) in &self.ids {
             path = path.replace(&format!("{{{name}}}"), id);
         }
