@@ -4,8 +4,11 @@
 
 mod cli;
 mod input;
+mod instance;
 mod journey;
 mod kill;
 mod lifecycle;
+mod oci;
+mod schema;
 mod telemetry;
 mod workload;

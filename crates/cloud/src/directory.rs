@@ -25,6 +25,8 @@ pub struct Network {
     pub tenant_id: String,
     /// The compartment it is charged to.
     pub compartment_id: String,
+    /// The network that it is in: its VCN's id.
+    pub network_id: String,
     /// Range of pod addresses.
     pub pods_cidr: String,
     /// Range of Service addresses.
@@ -109,6 +111,8 @@ impl Directory {
         Ok(found.filter(|cluster| cluster.state != ClusterState::Deleted).map(|cluster| Network {
             tenant_id: cluster.tenancy_id.as_str().to_owned(),
             compartment_id: cluster.compartment_id.as_str().to_owned(),
+            // A cluster of before has no VCN: its network is its own.
+            network_id: if cluster.vcn_id.is_empty() { cluster.id.to_string() } else { cluster.vcn_id },
             pods_cidr: cluster.pods_cidr.to_string(),
             services_cidr: cluster.services_cidr.to_string(),
         }))

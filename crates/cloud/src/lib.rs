@@ -1,6 +1,6 @@
-//! The cloud API: OCI-shaped REST for clusters, pools of virtual nodes and work requests, and the reconcilers that make
-//! them so. Owns identity (tenancies, users, API keys) and the tables of `*_create_cloud.sql`. Never touches hosts
-//! (the fleet's) or Kubernetes objects other than Nodes and what bootstrap makes.
+//! The cloud API: OCI-shaped REST for clusters, pools of virtual nodes, container instances and work requests, and the
+//! reconcilers that make them so. Owns identity (tenancies, users, API keys) and the tables of `*_create_cloud.sql`.
+//! Touches hosts only by the fleet's placements, and never Kubernetes objects other than Nodes and what bootstrap makes.
 
 mod access;
 mod audit;
@@ -9,6 +9,7 @@ mod catalog;
 mod cidr;
 mod cluster;
 mod config;
+mod container_instance;
 mod directory;
 mod entity;
 mod error;
@@ -16,6 +17,7 @@ mod form;
 pub mod identity;
 mod metrics;
 mod network;
+mod offered;
 mod openapi;
 mod policy;
 mod quota;
@@ -31,17 +33,20 @@ mod work_request;
 mod worker;
 
 pub use config::{Config, HostNames};
+pub use container_instance::hosts::Hosts;
 pub use directory::{Directory, Network};
 pub use error::Error;
 pub use quota::{LimitError, set_limit};
 
 use axum::{
     Router,
+    extract::OriginalUri,
+    response::Response,
     routing::{any, get},
 };
 use dashmap::DashMap;
 use domain::{Clock, ClusterId};
-use futures::future::BoxFuture;
+use http::Method;
 use kube_store::Stores;
 use problem::oci;
 use reconcile::{Backoff, Queue};
@@ -66,12 +71,6 @@ pub const AUDIT_PREFIX: &str = "/20190901";
 /// Largest body. Source: no request of the API comes near it.
 const MAX_BODY_BYTES: usize = 1 << 20;
 
-/// Ends what runs outside of a cluster's store when the cluster is deleted.
-pub trait ClusterHosts: Send + Sync + 'static {
-    /// Stops all pods of a cluster; true once nothing of it is left on any host. Safe to repeat.
-    fn remove_cluster(&self, cluster: ClusterId) -> BoxFuture<'_, Result<bool, String>>;
-}
-
 /// The cloud API's state. Cheap to share.
 pub struct Cloud {
     pub(crate) db: PgPool,
@@ -81,7 +80,7 @@ pub struct Cloud {
     pub(crate) policies: Arc<policy::Policies>,
     /// Certificates for clusters' host names.
     pub(crate) leaves: DashMap<ClusterId, Arc<cluster::authority::Leaf>>,
-    hosts: Arc<dyn ClusterHosts>,
+    pub(crate) hosts: Hosts,
     clock: Arc<dyn Clock>,
     queue: Queue<Key>,
 }
@@ -99,7 +98,7 @@ impl Cloud {
         db: PgPool,
         stores: Arc<Stores>,
         directory: Arc<Directory>,
-        hosts: Arc<dyn ClusterHosts>,
+        hosts: Hosts,
         clock: Arc<dyn Clock>,
         config: Config,
     ) -> Arc<Self> {
@@ -118,7 +117,7 @@ impl Cloud {
         })
     }
 
-    /// Reconciles clusters and pools until `stop`.
+    /// Reconciles clusters, pools and container instances until `stop`.
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
         let queue = self.queue.clone();
         worker::run(self, queue, stop).await;
@@ -145,7 +144,7 @@ impl Cloud {
     }
 
     pub(crate) async fn hosts_clear(&self, cluster: &ClusterId) -> Result<bool, Error> {
-        self.hosts.remove_cluster(cluster.clone()).await.map_err(Error::Outside)
+        self.hosts.fleet.remove_cluster(cluster).await.map_err(|error| Error::Outside(error.to_string()))
     }
 }
 
@@ -158,7 +157,8 @@ fn public() -> OpenApiRouter<Arc<Cloud>> {
         .merge(work_request::api::routes())
         .merge(catalog::routes())
         .merge(unoffered::routes());
-    let instances = OpenApiRouter::new();
+    let instances =
+        OpenApiRouter::new().merge(container_instance::api::routes()).merge(work_request::instances::routes());
     let core = OpenApiRouter::new().merge(identity::routes()).merge(network::routes());
     OpenApiRouter::with_openapi(openapi::head())
         .nest(PREFIX, shut(engine))
@@ -174,7 +174,7 @@ fn shut(routes: OpenApiRouter<Arc<Cloud>>) -> OpenApiRouter<Arc<Cloud>> {
     routes.fallback(no_such_path)
 }
 
-/// All routes: the public ones with their OpenAPI document, and `/internal/v1/keys/{kid}` for the gateway.
+/// All routes: the public ones with their OpenAPI document, and those of `/internal/v1` for the gateway.
 pub fn router(cloud: Arc<Cloud>) -> Router {
     let (routes, document) = openapi::split(public());
     // The root of a nested router is not within its fallback.
@@ -187,6 +187,7 @@ pub fn router(cloud: Arc<Cloud>) -> Router {
         .merge(routes.method_not_allowed_fallback(no_such_method).layer(keep))
         .merge(openapi::serve(&document))
         .route("/internal/v1/keys/{kid}", get(identity::api::get_key))
+        .route("/internal/v1/tenancies/{tenancy}/user", get(identity::api::get_user))
         .route("/internal/v1/clusters/{id}/certificate", get(cluster::authority::api::get_certificate))
         .layer(axum::extract::DefaultBodyLimit::max(MAX_BODY_BYTES))
         .with_state(cloud)
@@ -199,10 +200,12 @@ pub fn openapi_json() -> String {
     document.to_pretty_json().expect("a document of texts and numbers serialises")
 }
 
-async fn no_such_path() -> axum::response::Response {
-    error::respond(&oci::Error::no_such_route("there is no such path in this API"))
+async fn no_such_path(method: Method, uri: OriginalUri) -> Response {
+    let unknown = || oci::Error::no_such_route("there is no such path in this API");
+    error::respond(&offered::refusal(&method, &uri).unwrap_or_else(unknown))
 }
 
-async fn no_such_method() -> axum::response::Response {
-    error::respond(&oci::Error::method_not_allowed("the path does not allow this method"))
+async fn no_such_method(method: Method, uri: OriginalUri) -> Response {
+    let unknown = || oci::Error::method_not_allowed("the path does not allow this method");
+    error::respond(&offered::refusal(&method, &uri).unwrap_or_else(unknown))
 }

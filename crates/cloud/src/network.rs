@@ -121,6 +121,18 @@ pub(crate) async fn default_vcn(
     Ok(id.as_str().to_owned())
 }
 
+/// The oldest subnet of the compartment's default network, which is made at first use.
+pub(crate) async fn default_subnet(
+    db: &mut PgConnection,
+    caller: &Caller,
+    compartment: &CompartmentId,
+    now_ms: i64,
+) -> Result<SubnetRange, Error> {
+    let vcn = default_vcn(db, caller, compartment, now_ms).await?;
+    let first = store::ranges(db, &vcn).await?.into_iter().next();
+    first.ok_or_else(|| invalid("the compartment's default network has no subnet any more; name one, or make one"))
+}
+
 /// The subnet from which a cluster's pods get their addresses.
 pub(crate) async fn subnet_of_pods(db: &mut PgConnection, cluster: &cluster::Cluster) -> Result<SubnetRange, Error> {
     let subnets = store::ranges(db, &cluster.vcn_id).await?;

@@ -1,6 +1,7 @@
 //! Work requests: what the cloud API's asynchronous operations do, step by step, for their caller to follow.
 
 pub(crate) mod api;
+pub(crate) mod instances;
 pub(crate) mod store;
 
 use crate::{
@@ -27,6 +28,22 @@ words! {
         PoolUpdate = "VIRTUALNODEPOOL_UPDATE",
         /// A pool of virtual nodes is deleted.
         PoolDelete = "VIRTUALNODEPOOL_DELETE",
+        /// A container instance is made. Source of these: `OperationType` of Container Instances.
+        InstanceCreate = "CREATE_CONTAINER_INSTANCE",
+        /// A container instance is changed.
+        InstanceUpdate = "UPDATE_CONTAINER_INSTANCE",
+        /// A container instance is deleted.
+        InstanceDelete = "DELETE_CONTAINER_INSTANCE",
+        /// A container instance is moved to another compartment.
+        InstanceMove = "MOVE_CONTAINER_INSTANCE",
+        /// A container instance is started.
+        InstanceStart = "START_CONTAINER_INSTANCE",
+        /// A container instance is stopped.
+        InstanceStop = "STOP_CONTAINER_INSTANCE",
+        /// A container instance is stopped and started.
+        InstanceRestart = "RESTART_CONTAINER_INSTANCE",
+        /// A container is changed.
+        ContainerUpdate = "UPDATE_CONTAINER",
     }
 
     /// How far it is. Source: `WorkRequestStatus`.
@@ -43,6 +60,23 @@ words! {
         Canceling = "CANCELING",
         /// Given up: another operation came in between.
         Canceled = "CANCELED",
+    }
+}
+
+/// The APIs that have work requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Api {
+    /// Container Engine.
+    Engine,
+    /// Container Instances.
+    Instances,
+}
+
+impl Api {
+    /// Words of the operations of this API.
+    fn operations(self) -> Vec<String> {
+        let all = Operation::WORDS.iter().filter_map(|word| word.parse::<Operation>().ok());
+        all.filter(|operation| operation.api() == self).map(|operation| operation.as_str().to_owned()).collect()
     }
 }
 
@@ -78,11 +112,33 @@ impl Owned for WorkRequest {
 }
 
 impl Operation {
+    /// The API in which its work requests are found.
+    pub(crate) fn api(self) -> Api {
+        match self {
+            Self::ClusterCreate
+            | Self::ClusterUpdate
+            | Self::ClusterDelete
+            | Self::PoolCreate
+            | Self::PoolUpdate
+            | Self::PoolDelete => Api::Engine,
+            Self::InstanceCreate
+            | Self::InstanceUpdate
+            | Self::InstanceDelete
+            | Self::InstanceMove
+            | Self::InstanceStart
+            | Self::InstanceStop
+            | Self::InstanceRestart
+            | Self::ContainerUpdate => Api::Instances,
+        }
+    }
+
     /// `entityType` of its resource, and the path below which the resource is found.
     pub(crate) fn entity(self) -> (&'static str, &'static str) {
         match self {
             Self::ClusterCreate | Self::ClusterUpdate | Self::ClusterDelete => ("cluster", "/clusters/"),
             Self::PoolCreate | Self::PoolUpdate | Self::PoolDelete => ("virtualnodepool", "/virtualNodePools/"),
+            Self::ContainerUpdate => ("container", "/containers/"),
+            _ => ("containerInstance", "/containerInstances/"),
         }
     }
 
@@ -91,12 +147,14 @@ impl Operation {
         match (status, self) {
             (Status::Accepted | Status::InProgress | Status::Canceling, _) => "IN_PROGRESS",
             (Status::Failed, _) => "FAILED",
-            (Status::Succeeded, Self::ClusterCreate | Self::PoolCreate) => "CREATED",
-            (Status::Succeeded, Self::ClusterUpdate | Self::PoolUpdate) => "UPDATED",
-            (Status::Succeeded, Self::ClusterDelete | Self::PoolDelete) => "DELETED",
+            // Source: `ActionType` of Container Instances knows no cancelled work.
+            (Status::Canceled, operation) if operation.api() == Api::Instances => "FAILED",
+            (Status::Succeeded, Self::ClusterCreate | Self::PoolCreate | Self::InstanceCreate) => "CREATED",
+            (Status::Succeeded, Self::ClusterDelete | Self::PoolDelete | Self::InstanceDelete) => "DELETED",
+            (Status::Succeeded, _) => "UPDATED",
             (Status::Canceled, Self::ClusterCreate | Self::PoolCreate) => "CANCELED_CREATE",
-            (Status::Canceled, Self::ClusterUpdate | Self::PoolUpdate) => "CANCELED_UPDATE",
             (Status::Canceled, Self::ClusterDelete | Self::PoolDelete) => "CANCELED_DELETE",
+            (Status::Canceled, _) => "CANCELED_UPDATE",
         }
     }
 }

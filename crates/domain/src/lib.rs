@@ -8,8 +8,9 @@ mod quantity;
 
 pub use clock::{Clock, SystemClock, unix_ms};
 pub use ids::{
-    ApiKeyId, ClusterId, CompartmentId, GroupId, HostId, IdError, MembershipId, PolicyId, QuotaId, SecurityGroupId,
-    SubnetId, TenantId, UserId, VcnId, VirtualNodeId, VirtualNodePoolId, WorkRequestId,
+    ApiKeyId, ClusterId, CompartmentId, ContainerId, ContainerInstanceId, GroupId, HostId, IdError, MembershipId,
+    PolicyId, QuotaId, SecurityGroupId, SubnetId, TenantId, UserId, VcnId, VirtualNodeId, VirtualNodePoolId, VnicId,
+    WorkRequestId,
 };
 pub use pod_size::{BilledSize, ContainerSize, PodSize, pod_size};
 pub use principal::{PRINCIPAL_HEADER, Principal, PrincipalError};

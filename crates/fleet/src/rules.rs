@@ -18,18 +18,28 @@ pub(crate) fn cpus_per_ocpu(architecture: &str) -> u64 {
 }
 
 /// Why no host took a pod, in the words that a tenant reads: nothing of hosts.
-pub(crate) fn why_not(hosts: usize, runtime: &str) -> String {
+pub(crate) fn why_not(hosts: usize, row: &Row) -> String {
     if hosts == 0 {
         return "no capacity: no host is connected".to_owned();
     }
+    let (runtime, domain) = (&row.body.runtime, &row.fault_domain);
     let class = if runtime.is_empty() { String::new() } else { format!(" of isolation class {runtime}") };
-    format!("no capacity{class}: waiting for room")
+    let place = if domain.is_empty() { String::new() } else { format!(" in {domain}") };
+    format!("no capacity{class}{place}: waiting for room")
+}
+
+/// The architecture that a shape promises, if it can't be had otherwise. Source: Oracle's A1 shapes are Arm. The x86
+/// shapes bind nothing: an installation of Arm machines alone serves them too.
+fn architecture_of(shape: &str) -> Option<&'static str> {
+    shape.contains(".A1.").then_some("arm64")
 }
 
 fn fits(host: &Host, used: Used, row: &Row) -> bool {
     let cpu = row.ocpu_milli.saturating_mul(cpus_per_ocpu(&host.architecture));
     let runtime = row.body.runtime.as_str();
     host.is_ready()
+        && architecture_of(&row.body.shape).is_none_or(|architecture| architecture == host.architecture)
+        && (row.fault_domain.is_empty() || row.fault_domain == host.fault_domain())
         && used.pods < host.pods
         && used.cpu_milli.saturating_add(cpu) <= host.cpu_milli
         && used.memory_bytes.saturating_add(row.memory_bytes) <= host.memory_bytes
@@ -84,6 +94,20 @@ mod tests {
     #[test]
     fn without_peers_the_fullest_host_is_filled_first() {
         check(&[("a", "1", 9), ("b", "1", 9)], &[("b", 1, 4)], &[], Some("b"));
+    }
+
+    #[test]
+    fn a_shape_and_a_fault_domain_are_kept() {
+        let hosts = [host("a", "1", 9), Host { architecture: "arm64".into(), ..host("b", "2", 9) }];
+        let chosen = |shape: &str, domain: &str| {
+            let mut row = row("p");
+            row.body.shape = shape.into();
+            row.fault_domain = domain.into();
+            choose(hosts.iter(), &HashMap::new(), &HashMap::new(), &row).map(|host| host.id.to_string())
+        };
+        assert_eq!(chosen("CI.Standard.A1.Flex", "").as_deref(), Some("b"));
+        assert_eq!(chosen("CI.Standard.E4.Flex", "2").as_deref(), Some("b"));
+        assert_eq!(chosen("CI.Standard.A1.Flex", "1"), None);
     }
 
     #[test]

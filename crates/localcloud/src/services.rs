@@ -217,6 +217,7 @@ impl Site<'_> {
             "kubernetes.default.svc",
             "kubernetes.default.svc.cluster.local",
             "api-gateway",
+            &format!("*.{CLUSTER_DOMAIN}"),
         ];
         pki::issue(self.layout, pki::PUBLIC_CA, "gateway-public", &names.map(str::to_owned))
     }

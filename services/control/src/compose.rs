@@ -2,7 +2,7 @@
 
 use crate::Config;
 use anyhow::Context;
-use cloud::{Cloud, ClusterHosts, Directory, HostNames};
+use cloud::{Cloud, Directory, HostNames, Hosts};
 use domain::{ClusterId, SystemClock};
 use fleet::{ClosureSink, ClusterNetwork, Fleet, FleetConfig, NetworkDirectory};
 use futures::future::BoxFuture;
@@ -62,7 +62,7 @@ pub(crate) async fn compose(config: &Config, stop: CancellationToken) -> anyhow:
         availability_domains: config.availability_domains.clone(),
         ..cloud::Config::default()
     };
-    let hosts = Arc::new(Hosts(Arc::clone(&fleet)));
+    let hosts = Hosts::new(Arc::clone(&fleet), sealer);
     let cloud = Cloud::new(db.clone(), stores, directory, hosts, Arc::new(SystemClock), cloud_config);
     Ok(Parts { db, api, cloud, fleet })
 }
@@ -128,6 +128,7 @@ impl NetworkDirectory for Networks {
                 Ok(found) => found.map(|network| ClusterNetwork {
                     tenant_id: network.tenant_id,
                     compartment_id: network.compartment_id,
+                    network_id: network.network_id,
                     pod_cidr: network.pods_cidr,
                     service_cidr: network.services_cidr,
                 }),
@@ -137,14 +138,5 @@ impl NetworkDirectory for Networks {
                 }
             }
         })
-    }
-}
-
-/// Lets the cloud API end what runs on hosts.
-struct Hosts(Arc<Fleet>);
-
-impl ClusterHosts for Hosts {
-    fn remove_cluster(&self, cluster: ClusterId) -> BoxFuture<'_, Result<bool, String>> {
-        Box::pin(async move { self.0.remove_cluster(&cluster).await.map_err(|error| error.to_string()) })
     }
 }

@@ -109,7 +109,7 @@ async fn read(State(cloud): State<Arc<Cloud>>, caller: Caller, Path(id): Path<St
     params(("clusterId" = String, Path, description = "The cluster")),
     request_body = wire::UpdateClusterDetails,
     responses((status = 202, description = "Accepted", headers(("opc-work-request-id" = String, description = "Follows the work")))),
-    extensions(("x-hako-access" = json!("use clusters"))),
+    extensions(("x-hako-access" = json!("manage clusters"))),
 )]
 async fn update(
     State(cloud): State<Arc<Cloud>>,

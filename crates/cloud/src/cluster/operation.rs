@@ -76,7 +76,7 @@ pub(super) async fn update(cloud: &Cloud, caller: &Caller, id: &str, body: &[u8]
     let details: UpdateClusterDetails = rest::body(body)?;
     let now = cloud.now_ms();
     let mut txn = cloud.db.begin().await?;
-    let cluster = lock(&mut txn, caller, id, Verb::Use).await?;
+    let cluster = lock(&mut txn, caller, id, Verb::Manage).await?;
     caller.check_etag(&cluster.etag())?;
     cluster.require_active()?;
     let before = cluster.kubernetes_version.clone();

@@ -1,7 +1,7 @@
 //! One control in small: everything but the listeners and the controllers.
 
 use axum::{Router, body::Body};
-use cloud::{Cloud, ClusterHosts, Directory};
+use cloud::{Cloud, Directory, Hosts};
 use domain::{ClusterId, PRINCIPAL_HEADER, Principal, SystemClock, TenantId, UserId};
 use fleet::{ClusterNetwork, Fleet, FleetConfig, NetworkDirectory};
 use futures::future::BoxFuture;
@@ -26,18 +26,11 @@ impl NetworkDirectory for Networks {
             Some(ClusterNetwork {
                 tenant_id: network.tenant_id,
                 compartment_id: network.compartment_id,
+                network_id: network.network_id,
                 pod_cidr: network.pods_cidr,
                 service_cidr: network.services_cidr,
             })
         })
-    }
-}
-
-struct Hosts(Arc<Fleet>);
-
-impl ClusterHosts for Hosts {
-    fn remove_cluster(&self, cluster: ClusterId) -> BoxFuture<'_, Result<bool, String>> {
-        Box::pin(async move { self.0.remove_cluster(&cluster).await.map_err(|error| error.to_string()) })
     }
 }
 
@@ -97,7 +90,7 @@ impl World {
             silent_after: Duration::from_secs(10),
             lost_after: Duration::from_secs(40),
             api_backend: "127.0.0.1:443".into(),
-            sealer,
+            sealer: Arc::clone(&sealer),
             closures: None,
         };
         let networks = Arc::new(Networks(Arc::clone(&directory)));
@@ -108,7 +101,7 @@ impl World {
             host_names: Some(cloud::HostNames { domain: "clusters.example".into(), sealer: Arc::clone(&seal) }),
             ..cloud::Config::default()
         };
-        let hosts = Arc::new(Hosts(fleet));
+        let hosts = Hosts::new(fleet, sealer);
         let clock = Arc::new(SystemClock);
         let cloud = Cloud::new(db.clone(), Arc::clone(&stores), directory, hosts, clock, config);
         let router = cloud::router(Arc::clone(&cloud));

@@ -2,6 +2,10 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must stop")]
 
 mod certificate;
+mod host;
+mod oidc;
+mod provider;
+mod signed;
 mod world;
 
 use http::header;

@@ -140,6 +140,10 @@ const CONTENTS: &[(&str, &str)] = &[
         "virtual node pools",
         "select count(*) from virtual_node_pools where compartment_id = $1 and lifecycle_state <> 'DELETED'",
     ),
+    (
+        "container instances",
+        "select count(*) from container_instances where compartment_id = $1 and lifecycle_state <> 'DELETED'",
+    ),
     ("networks", "select count(*) from vcns where compartment_id = $1"),
     ("subnets", "select count(*) from subnets where compartment_id = $1"),
     ("network security groups", "select count(*) from security_groups where compartment_id = $1"),
