@@ -2,6 +2,7 @@
 //! containerd and real Postgres.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must stop")]
 
+mod cli;
 mod input;
 mod instance;
 mod journey;
