@@ -121,6 +121,7 @@ pub(crate) enum Move {
     HasNetwork { id: ClusterId, reply: oneshot::Sender<Option<(String, String)>> },
     DropNetwork { id: ClusterId, reply: oneshot::Sender<Vec<String>> },
     Hosts { reply: oneshot::Sender<Vec<HostView>> },
+    Supply { reply: oneshot::Sender<core::Supply> },
 }
 
 /// The fleet of this installation.
@@ -223,6 +224,14 @@ impl Fleet {
     /// If the fleet is stopping.
     pub async fn hosts(&self) -> Result<Vec<HostView>, FleetError> {
         self.ask(|reply| Move::Hosts { reply }).await
+    }
+
+    /// What hosts offer now, and whose pods wait for room.
+    ///
+    /// # Errors
+    /// If the fleet is stopping.
+    pub async fn supply(&self) -> Result<core::Supply, FleetError> {
+        self.ask(|reply| Move::Supply { reply }).await
     }
 }
 
@@ -336,6 +345,7 @@ impl Actor {
                 replies.push(Box::new(move || drop(reply.send(left))));
             }
             Move::Hosts { reply } => drop(reply.send(self.hosts())),
+            Move::Supply { reply } => drop(reply.send(self.core.supply())),
             _ => unreachable!("apply handles the moves that change placements"),
         }
     }

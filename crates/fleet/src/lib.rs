@@ -17,3 +17,4 @@ mod streams;
 
 pub use actor::{ClusterNetwork, Fleet, FleetConfig, FleetError, HostView, NetworkDirectory};
 pub use closures::ClosureSink;
+pub use core::{Supply, Waiting};

@@ -58,6 +58,8 @@ fn row(request: PutRequest) -> Result<Row, Status> {
     }
     Ok(Row {
         network: body.cluster_id.clone(),
+        availability_domain: request.availability_domain,
+        fault_domain: request.fault_domain,
         phase: Phase::Waiting,
         host: None,
         address: None,

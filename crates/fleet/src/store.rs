@@ -84,7 +84,7 @@ async fn load_hosts(db: &PgPool) -> Result<HashMap<HostId, Host>, FleetError> {
 async fn load_placements(db: &PgPool, sealer: &Sealer) -> Result<HashMap<String, Row>, FleetError> {
     let rows = sqlx::query(
         "select uid, phase, host_id, network_id, address, ocpu_milli, memory_bytes, replaceable, spread_group,
-                grace_seconds, body from placements",
+                grace_seconds, body, availability_domain, fault_domain from placements",
     )
     .fetch_all(db)
     .await?;
@@ -102,6 +102,8 @@ async fn load_placements(db: &PgPool, sealer: &Sealer) -> Result<HashMap<String,
                 host: row.get::<Option<String>, _>("host_id").map(|id| HostId(id.into())),
                 address: row.get("address"),
                 network: row.get("network_id"),
+                availability_domain: row.get("availability_domain"),
+                fault_domain: row.get("fault_domain"),
                 ocpu_milli: number(row.get("ocpu_milli")),
                 memory_bytes: number(row.get("memory_bytes")),
                 replaceable: row.get("replaceable"),
@@ -185,10 +187,11 @@ async fn upsert_placements(db: &mut sqlx::PgConnection, sealer: &Sealer, rows: &
     let bodies = each(rows, |row| sealer.seal(&place(&row.body.uid), &row.body.encode_to_vec()));
     sqlx::query(
         "insert into placements (uid, cluster_id, namespace, name, generation, phase, host_id, network_id, address,
-                                 ocpu_milli, memory_bytes, replaceable, spread_group, grace_seconds, body)
+                                 ocpu_milli, memory_bytes, replaceable, spread_group, grace_seconds, body,
+                                 availability_domain, fault_domain)
          select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::text[],
                               $8::text[], $9::text[], $10::bigint[], $11::bigint[], $12::boolean[], $13::text[],
-                              $14::integer[], $15::bytea[])
+                              $14::integer[], $15::bytea[], $16::text[], $17::text[])
          on conflict (uid) do update set generation = excluded.generation, phase = excluded.phase,
              host_id = excluded.host_id, address = excluded.address, grace_seconds = excluded.grace_seconds,
              body = excluded.body",
@@ -208,6 +211,8 @@ async fn upsert_placements(db: &mut sqlx::PgConnection, sealer: &Sealer, rows: &
     .bind(each(rows, |row| row.spread_group.as_str()))
     .bind(each(rows, |row| i32::try_from(row.grace_seconds).unwrap_or(i32::MAX)))
     .bind(bodies)
+    .bind(each(rows, |row| row.availability_domain.as_str()))
+    .bind(each(rows, |row| row.fault_domain.as_str()))
     .execute(db)
     .await
     .map(|_| ())
