@@ -22,6 +22,7 @@ mod quota;
 mod rest;
 mod retry;
 mod sql;
+mod supply;
 mod tag;
 mod virtual_node;
 mod virtual_node_pool;
@@ -33,6 +34,7 @@ pub use config::Config;
 pub use directory::{Directory, Network};
 pub use error::Error;
 pub use quota::{LimitError, set_limit};
+pub use supply::Supply;
 
 use axum::{
     Router,
@@ -64,10 +66,14 @@ pub const AUDIT_PREFIX: &str = "/20190901";
 /// Largest body. Source: no request of the API comes near it.
 const MAX_BODY_BYTES: usize = 1 << 20;
 
-/// Ends what runs outside of a cluster's store when the cluster is deleted.
+/// What the cloud API must know of hosts, and ask of them: ends what runs outside of a cluster's store when the cluster is
+/// deleted.
 pub trait ClusterHosts: Send + Sync + 'static {
     /// Stops all pods of a cluster; true once nothing of it is left on any host. Safe to repeat.
     fn remove_cluster(&self, cluster: ClusterId) -> BoxFuture<'_, Result<bool, String>>;
+
+    /// What hosts offer now, and whose pods wait for room.
+    fn supply(&self) -> BoxFuture<'_, Result<Supply, String>>;
 }
 
 /// The cloud API's state. Cheap to share.
@@ -77,6 +83,7 @@ pub struct Cloud {
     pub(crate) directory: Arc<Directory>,
     pub(crate) config: Config,
     pub(crate) policies: policy::Policies,
+    pub(crate) supply: supply::Watched,
     hosts: Arc<dyn ClusterHosts>,
     clock: Arc<dyn Clock>,
     queue: Queue<Key>,
@@ -101,7 +108,8 @@ impl Cloud {
     ) -> Arc<Self> {
         let backoff = Backoff { base: Duration::from_millis(100), limit: Duration::from_secs(30), jitter: 0.2 };
         let policies = policy::Policies::new(db.clone());
-        Arc::new(Self { db, stores, directory, config, policies, hosts, clock, queue: Queue::new(backoff) })
+        let (supply, queue) = (supply::Watched::default(), Queue::new(backoff));
+        Arc::new(Self { db, stores, directory, config, policies, supply, hosts, clock, queue })
     }
 
     /// Reconciles clusters and pools until `stop`.

@@ -21,6 +21,10 @@ words! {
         PoolUpdate = "VIRTUALNODEPOOL_UPDATE",
         /// A pool of virtual nodes is deleted.
         PoolDelete = "VIRTUALNODEPOOL_DELETE",
+        /// The nodes of a pool are replaced, a few at a time.
+        PoolCycling = "VIRTUALNODEPOOL_CYCLING",
+        /// One virtual node is deleted.
+        NodeDelete = "VIRTUALNODE_DELETE",
     }
 
     /// How far it is. Source: `WorkRequestStatus`.
@@ -76,7 +80,10 @@ impl Operation {
     pub(crate) fn entity(self) -> (&'static str, &'static str) {
         match self {
             Self::ClusterCreate | Self::ClusterUpdate | Self::ClusterDelete => ("cluster", "/clusters/"),
-            Self::PoolCreate | Self::PoolUpdate | Self::PoolDelete => ("virtualnodepool", "/virtualNodePools/"),
+            Self::PoolCreate | Self::PoolUpdate | Self::PoolDelete | Self::PoolCycling => {
+                ("virtualnodepool", "/virtualNodePools/")
+            }
+            Self::NodeDelete => ("virtualnode", "/virtualNodes/"),
         }
     }
 
@@ -86,11 +93,11 @@ impl Operation {
             (Status::Accepted | Status::InProgress | Status::Canceling, _) => "IN_PROGRESS",
             (Status::Failed, _) => "FAILED",
             (Status::Succeeded, Self::ClusterCreate | Self::PoolCreate) => "CREATED",
-            (Status::Succeeded, Self::ClusterUpdate | Self::PoolUpdate) => "UPDATED",
-            (Status::Succeeded, Self::ClusterDelete | Self::PoolDelete) => "DELETED",
+            (Status::Succeeded, Self::ClusterUpdate | Self::PoolUpdate | Self::PoolCycling) => "UPDATED",
+            (Status::Succeeded, Self::ClusterDelete | Self::PoolDelete | Self::NodeDelete) => "DELETED",
             (Status::Canceled, Self::ClusterCreate | Self::PoolCreate) => "CANCELED_CREATE",
-            (Status::Canceled, Self::ClusterUpdate | Self::PoolUpdate) => "CANCELED_UPDATE",
-            (Status::Canceled, Self::ClusterDelete | Self::PoolDelete) => "CANCELED_DELETE",
+            (Status::Canceled, Self::ClusterUpdate | Self::PoolUpdate | Self::PoolCycling) => "CANCELED_UPDATE",
+            (Status::Canceled, Self::ClusterDelete | Self::PoolDelete | Self::NodeDelete) => "CANCELED_DELETE",
         }
     }
 }

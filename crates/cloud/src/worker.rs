@@ -3,7 +3,7 @@
 use crate::{
     Cloud, Error, audit, cluster,
     metrics::{Metrics, Runs},
-    retry, virtual_node_pool, work_request,
+    retry, supply, virtual_node_pool, work_request,
 };
 use domain::{ClusterId, VirtualNodePoolId};
 use kube_store::Signal;
@@ -54,7 +54,7 @@ pub(crate) async fn run(cloud: Arc<Cloud>, queue: Queue<Key>, stop: Cancellation
     let config = reconcile::Config { workers: 8, resync: None, ..reconcile::Config::default() };
     let pool = reconcile::run(queue.clone(), config, Arc::new(Work(cloud.clone())), Arc::new(Runs), stop.clone());
     let rest = async {
-        tokio::join!(listen(&cloud, &queue), resync(&cloud, &queue), purge(&cloud));
+        tokio::join!(listen(&cloud, &queue), resync(&cloud, &queue), supply::watch(&cloud, &queue), purge(&cloud));
     };
     tokio::join!(pool, stop.run_until_cancelled(rest));
 }

@@ -17,4 +17,4 @@ pub use ids::{
 pub use pod_size::{BilledSize, ContainerSize, PodSize, pod_size};
 pub use principal::{PRINCIPAL_HEADER, Principal, PrincipalError};
 pub use quantity::{Quantity, QuantityError};
-pub use shape::{MAX_GB_PER_OCPU, MAX_GBPS, SHAPES, SHAPES_LABEL, Shape, cpus_per_ocpu, offers, shape};
+pub use shape::{MAX_GBPS, SHAPES, SHAPES_LABEL, Shape, cpus_per_ocpu, offers, shape};

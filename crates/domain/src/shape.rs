@@ -9,8 +9,6 @@ const PODS: &str = "Pod.";
 const INSTANCES: &str = "CI.";
 /// Bandwidth of an OCPU, and of the largest pod. Source: OCI, "Network 1 Gbps per OCPU (1 to 40)".
 pub const MAX_GBPS: u64 = 40;
-/// Most memory of an OCPU. Source: OCI's shapes, "up to 64 GB per OCPU".
-pub const MAX_GB_PER_OCPU: u64 = 64;
 
 /// A kind of processor, and what of it there is at most for one pod or container instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

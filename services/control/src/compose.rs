@@ -2,7 +2,7 @@
 
 use crate::Config;
 use anyhow::Context;
-use cloud::{Cloud, ClusterHosts, Directory};
+use cloud::{Cloud, ClusterHosts, Directory, Supply};
 use domain::{ClusterId, SystemClock};
 use fleet::{ClosureSink, ClusterNetwork, Fleet, FleetConfig, NetworkDirectory};
 use futures::future::BoxFuture;
@@ -142,5 +142,14 @@ struct Hosts(Arc<Fleet>);
 impl ClusterHosts for Hosts {
     fn remove_cluster(&self, cluster: ClusterId) -> BoxFuture<'_, Result<bool, String>> {
         Box::pin(async move { self.0.remove_cluster(&cluster).await.map_err(|error| error.to_string()) })
+    }
+
+    fn supply(&self) -> BoxFuture<'_, Result<Supply, String>> {
+        Box::pin(async move {
+            let supply = self.0.supply().await.map_err(|error| error.to_string())?;
+            let waiting = supply.waiting.into_iter().map(|(node, waiting)| (node, (waiting.pods, waiting.reason)));
+            let shapes = supply.shapes.into_iter().map(str::to_owned).collect();
+            Ok(Supply { shapes, waiting: waiting.collect() })
+        })
     }
 }
