@@ -138,11 +138,18 @@ fn look_at(pool: &Pool, row: &VirtualNode, cluster: &Cluster, object: &Object) -
     ObjectView {
         ready: node::readiness(&value),
         cordoned: value.pointer("/spec/unschedulable") == Some(&Value::Bool(true)),
-        pods: if leaves || chooses { pods_on(cluster, &row.node_name).len() } else { 0 },
+        pods: if leaves || chooses { pods_to_move(cluster, &row.node_name).len() } else { 0 },
         stale: node::retemplate(pool, &value).is_some(),
         outdated: node::is_outdated(pool, &value),
         address: node::internal_ip(&value),
     }
+}
+
+/// Pods that a drain moves: those of DaemonSets are made for their node, and would only be made anew.
+fn pods_to_move(cluster: &Cluster, node: &str) -> Vec<Arc<Object>> {
+    let mut pods = pods_on(cluster, node);
+    pods.retain(|pod| !pod.meta.owners.iter().any(|owner| owner.kind == "DaemonSet"));
+    pods
 }
 
 /// Pods on a node that have not ended.
@@ -312,13 +319,13 @@ impl Run<'_> {
     async fn cordon(&self, id: &VirtualNodeId) -> Result<(), Error> {
         self.patch_node(id, |_| Some(json!({"spec": {"unschedulable": true}}))).await?;
         let Some((row, cluster)) = self.row(id) else { return Ok(()) };
-        let pods = count(pods_on(cluster, &row.node_name).len(), "pod", "pods");
+        let pods = count(pods_to_move(cluster, &row.node_name).len(), "pod", "pods");
         self.log_of(row, &format!("draining virtual node {}: {pods} to move", row.node_name)).await
     }
 
     async fn evict(&self, id: &VirtualNodeId) -> Result<(), Error> {
         let Some((row, cluster)) = self.row(id) else { return Ok(()) };
-        let leaving = pods_on(cluster, &row.node_name);
+        let leaving = pods_to_move(cluster, &row.node_name);
         let mut held = 0;
         for pod in leaving.iter().filter(|pod| pod.meta.deletion.is_none()).take(EVICTIONS) {
             let (namespace, name) = (&*pod.key.namespace, &*pod.key.name);
@@ -369,7 +376,7 @@ impl Run<'_> {
     /// A node whose pods did not leave in time, and that must not go with them, is what it was before.
     async fn restore(&self, id: &VirtualNodeId) -> Result<(), Error> {
         let Some((row, cluster)) = self.row(id) else { return Ok(()) };
-        let left = count(pods_on(cluster, &row.node_name).len(), "pod", "pods");
+        let left = count(pods_to_move(cluster, &row.node_name).len(), "pod", "pods");
         let why = format!("virtual node {} stays: {left} did not leave it in time", row.node_name);
         self.patch_node(id, |_| Some(json!({"spec": {"unschedulable": null}}))).await?;
         let mut txn = self.cloud.db.begin().await?;

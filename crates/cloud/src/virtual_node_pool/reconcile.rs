@@ -149,7 +149,12 @@ pub(crate) fn diff(observed: &Observed, now_ms: i64) -> Vec<Action> {
     let outdated: Vec<&NodeView> = staying.iter().copied().filter(|node| observed.is_outdated(node)).collect();
     let (going, target) = match observed.cycling {
         Some(steps) if !outdated.is_empty() && wanted > 0 => cycle(&staying, &outdated, leaving.len(), wanted, steps),
-        _ => (least_missed(&staying, staying.len().saturating_sub(wanted)), wanted),
+        cycling => {
+            // The last nodes of a replacement leave: the bound still holds.
+            let leave = leaving.iter().filter(|node| observed.is_outdated(node)).count();
+            let most = cycling.map_or(wanted, |steps| (wanted + steps.surge).saturating_sub(leave));
+            (least_missed(&staying, staying.len().saturating_sub(wanted)), wanted.min(most))
+        }
     };
     actions.extend(going.iter().map(|id| Action::Retire(id.clone())));
     actions.extend(additions(observed, &staying, target));

@@ -310,7 +310,7 @@ pub(super) async fn insert_nodes(db: &mut PgConnection, nodes: &[VirtualNode]) -
     Ok(())
 }
 
-/// Moves a node to another state.
+/// Moves a node to another state. One that goes stays so: a caller may have said so since it was read.
 pub(super) async fn settle_node(
     db: &mut PgConnection,
     id: &VirtualNodeId,
@@ -323,7 +323,8 @@ pub(super) async fn settle_node(
         "update virtual_nodes set lifecycle_state = $2, lifecycle_details = $3,
                 private_ip = coalesce($4, private_ip),
                 state_ms = case when lifecycle_state = $2 then state_ms else $5 end
-          where id = $1 and lifecycle_state <> 'DELETED'",
+          where id = $1 and lifecycle_state <> 'DELETED'
+            and (lifecycle_state <> 'DELETING' or $2 in ('DELETING', 'DELETED'))",
     )
     .bind(id.as_str())
     .bind(to.as_str())
