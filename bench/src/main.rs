@@ -9,6 +9,7 @@ mod rig;
 mod stats;
 mod token;
 
+mod clusters;
 mod create;
 mod get;
 mod list;
@@ -52,6 +53,8 @@ enum Benchmark {
     Start,
     /// Cluster create to first list of namespaces, and clusters per second.
     Create,
+    /// The cloud API: a cluster to ACTIVE, and lists of clusters.
+    Clusters,
     /// Memory of control per cluster.
     Memory,
     /// ConfigMap creates per second.
@@ -71,6 +74,7 @@ impl Benchmark {
         match self {
             Self::Start => start::run(rig, report).await,
             Self::Create => create::run(rig, report).await,
+            Self::Clusters => clusters::run(rig, report).await,
             Self::Memory => memory::run(rig, report).await,
             Self::Write => write::run(rig, report).await,
             Self::Get => get::run(rig, report).await,

@@ -85,6 +85,11 @@ impl Rig {
         Bearer::new(&self.signer, cluster)
     }
 
+    /// The tenancy, which is its root compartment too.
+    pub(crate) fn tenant(&self) -> &str {
+        &self.tenant.tenancy_id
+    }
+
     /// A connection to the cloud API.
     pub(crate) async fn cloud_api(&self) -> anyhow::Result<Connection> {
         self.gateway.connect(&self.bearer(None)).await

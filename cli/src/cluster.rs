@@ -66,7 +66,8 @@ pub(crate) async fn run(client: &Client, out: Output, verb: ClusterVerb) -> Resu
         }
         ClusterVerb::CreateKubeconfig { cluster, file } => {
             let id = resolve(client, &cluster).await?;
-            let content = client.post_for_text(&format!("{BASE}/{id}/kubeconfig/content"), &json!({})).await?;
+            let details = json!({"tokenCommand": "hako"});
+            let content = client.post_for_text(&format!("{BASE}/{id}/kubeconfig/content"), &details).await?;
             kubeconfig::merge(client, &content, file).await
         }
         ClusterVerb::GenerateToken { .. } => unreachable!("answered before a client is made"),

@@ -5,5 +5,6 @@
 mod input;
 mod journey;
 mod kill;
+mod oci;
 mod telemetry;
 mod workload;

@@ -6,6 +6,7 @@ use std::time::Instant;
 use anyhow::{Context, ensure};
 
 use crate::config;
+use crate::operations;
 use crate::tidy;
 
 /// Programs that write checked-in files, as `cargo run` arguments; each takes `--check`.
@@ -43,6 +44,7 @@ pub(crate) fn test(arguments: &[String]) -> anyhow::Result<()> {
 
 /// Runs the generators.
 pub(crate) fn generate(check: bool) -> anyhow::Result<()> {
+    operations::write(check)?;
     for generator in GENERATORS {
         let mut words = vec!["run", "--quiet"];
         words.extend(*generator);

@@ -3,6 +3,7 @@
 mod cargo;
 mod cloud;
 mod config;
+mod operations;
 mod tidy;
 
 use std::process::ExitCode;

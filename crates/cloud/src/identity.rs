@@ -49,6 +49,30 @@ pub struct KeyOwner {
     pub public_key: String,
 }
 
+/// A user found by name, as the gateway needs it for callers whom an identity provider outside vouches for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UserNamed {
+    /// Tenancy of the user.
+    pub tenant_id: TenantId,
+    /// The user.
+    pub user_id: UserId,
+    /// The user's name.
+    pub user_name: String,
+    /// The user's groups.
+    pub groups: Vec<String>,
+}
+
+/// One key of a user, by both of its names.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BootstrappedKey {
+    /// `kid` of the tokens that it signs.
+    pub kid: String,
+    /// The key as OCI's clients name it: the MD5 of its DER form.
+    pub fingerprint: String,
+}
+
 /// What [`bootstrap`] made or found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -63,8 +87,10 @@ pub struct Bootstrapped {
     pub user_name: String,
     /// The root compartment: the tenancy's own OCID.
     pub compartment_id: CompartmentId,
-    /// Fingerprint of the key; `kid` of its tokens.
+    /// Fingerprint of the first key; `kid` of its tokens.
     pub fingerprint: String,
+    /// All keys, in the order in which they were given.
+    pub keys: Vec<BootstrappedKey>,
 }
 
 /// Why a tenancy could not be set up.
@@ -89,28 +115,35 @@ pub enum BootstrapError {
     Database(#[from] sqlx::Error),
 }
 
-/// Makes a tenancy with an administrator and its API key; what exists already stays and is returned.
+/// Makes a tenancy with an administrator and its API keys, of which there is at least one; what exists already stays and
+/// is returned.
 ///
 /// # Errors
-/// If a name or the key cannot be used, or the database fails; then nothing has changed.
+/// If a name or a key cannot be used, or the database fails; then nothing has changed.
 pub async fn bootstrap(
     db: &PgPool,
     tenancy: &str,
     user: &str,
-    public_key_pem: &str,
+    public_keys_pem: &[String],
     now_ms: i64,
 ) -> Result<Bootstrapped, BootstrapError> {
     check_name("the tenancy's name", tenancy)?;
     check_name("the user's name", user)?;
-    let key = PublicKey::from_pem(public_key_pem)?;
-    let fingerprint = key.fingerprint();
+    let keys: Vec<PublicKey> =
+        public_keys_pem.iter().map(|pem| PublicKey::from_pem(pem)).collect::<Result<_, KeyError>>()?;
+    let first = keys.first().ok_or(KeyError::NotPem)?.fingerprint();
     let mut txn = db.begin().await?;
     let tenancy_id = store::ensure_tenancy(&mut txn, &TenantId::generate(), tenancy, now_ms).await?;
     let user_id = store::ensure_user(&mut txn, &UserId::generate(), &tenancy_id, user, now_ms).await?;
     store::ensure_administrators(&mut txn, &tenancy_id, &user_id, now_ms).await?;
-    let owner = store::ensure_key(&mut txn, &fingerprint, &user_id, &key.to_pem(), now_ms).await?;
-    if owner != user_id {
-        return Err(BootstrapError::KeyTaken(fingerprint));
+    let mut registered = Vec::with_capacity(keys.len());
+    for key in keys {
+        let kid = key.fingerprint();
+        let (owner, fingerprint) = store::ensure_key(&mut txn, &kid, &user_id, &key.to_pem(), now_ms).await?;
+        if owner != user_id {
+            return Err(BootstrapError::KeyTaken(kid));
+        }
+        registered.push(BootstrappedKey { kid, fingerprint });
     }
     txn.commit().await?;
     Ok(Bootstrapped {
@@ -119,7 +152,8 @@ pub async fn bootstrap(
         tenancy_name: tenancy.to_owned(),
         user_id,
         user_name: user.to_owned(),
-        fingerprint,
+        fingerprint: first,
+        keys: registered,
     })
 }
 

@@ -16,6 +16,7 @@ mod form;
 pub mod identity;
 mod metrics;
 mod network;
+mod offered;
 mod openapi;
 mod policy;
 mod quota;
@@ -38,10 +39,13 @@ pub use supply::Supply;
 
 use axum::{
     Router,
+    extract::OriginalUri,
+    response::Response,
     routing::{any, get},
 };
 use domain::{Clock, ClusterId};
 use futures::future::BoxFuture;
+use http::Method;
 use kube_store::Stores;
 use problem::oci;
 use reconcile::{Backoff, Queue};
@@ -167,7 +171,7 @@ fn shut(routes: OpenApiRouter<Arc<Cloud>>) -> OpenApiRouter<Arc<Cloud>> {
     routes.fallback(no_such_path)
 }
 
-/// All routes: the public ones with their OpenAPI document, and `/internal/v1/keys/{kid}` for the gateway.
+/// All routes: the public ones with their OpenAPI document, and those of `/internal/v1` for the gateway.
 pub fn router(cloud: Arc<Cloud>) -> Router {
     let (routes, document) = openapi::split(public());
     // The root of a nested router is not within its fallback.
@@ -180,6 +184,7 @@ pub fn router(cloud: Arc<Cloud>) -> Router {
         .merge(routes.method_not_allowed_fallback(no_such_method).layer(keep))
         .merge(openapi::serve(&document))
         .route("/internal/v1/keys/{kid}", get(identity::api::get_key))
+        .route("/internal/v1/tenancies/{tenancy}/user", get(identity::api::get_user))
         .layer(axum::extract::DefaultBodyLimit::max(MAX_BODY_BYTES))
         .with_state(cloud)
 }
@@ -191,10 +196,12 @@ pub fn openapi_json() -> String {
     document.to_pretty_json().expect("a document of texts and numbers serialises")
 }
 
-async fn no_such_path() -> axum::response::Response {
-    error::respond(&oci::Error::no_such_route("there is no such path in this API"))
+async fn no_such_path(method: Method, uri: OriginalUri) -> Response {
+    let unknown = || oci::Error::no_such_route("there is no such path in this API");
+    error::respond(&offered::refusal(&method, &uri).unwrap_or_else(unknown))
 }
 
-async fn no_such_method() -> axum::response::Response {
-    error::respond(&oci::Error::method_not_allowed("the path does not allow this method"))
+async fn no_such_method(method: Method, uri: OriginalUri) -> Response {
+    let unknown = || oci::Error::method_not_allowed("the path does not allow this method");
+    error::respond(&offered::refusal(&method, &uri).unwrap_or_else(unknown))
 }

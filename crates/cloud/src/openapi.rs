@@ -34,7 +34,13 @@ struct ErrorBody {
         description = "Wire-compatible with Oracle Cloud's Container Engine (20180222), Container Instances (20210415), \
                        Identity and Core Services (20160918) and Audit (20190901), for what is offered."
     ),
-    components(schemas(ErrorBody))
+    components(schemas(
+        ErrorBody,
+        SortOrder,
+        crate::cluster::ClusterState,
+        crate::virtual_node_pool::LifecycleState,
+        crate::work_request::Status
+    ))
 )]
 struct Head;
 

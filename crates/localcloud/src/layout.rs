@@ -23,6 +23,11 @@ pub const S3_PORT: u16 = 9000;
 /// Port of PostgreSQL on the cloud's loopback address.
 pub const POSTGRES_PORT: u16 = 5432;
 
+/// Suffix of the clusters' own host names. No name server knows it; names below `localhost` are nobody else's.
+pub const CLUSTER_DOMAIN: &str = "clusters.localhost";
+/// The region's name, as it is in OCIDs.
+pub const REGION: &str = "local-1";
+
 /// The names and paths of one cloud.
 #[derive(Debug, Clone)]
 pub(crate) struct Layout {
@@ -47,7 +52,7 @@ impl Layout {
 
     /// Makes the directories that everything else expects.
     pub(crate) fn make(&self) -> anyhow::Result<()> {
-        for directory in ["bin", "config", "logs", "pki", "profiles", "hosts"] {
+        for directory in ["bin", "config", "logs", "pki", "profiles", "oci", "hosts"] {
             std::fs::create_dir_all(self.state.join(directory))?;
         }
         std::fs::create_dir_all(self.run.join("pids"))?;

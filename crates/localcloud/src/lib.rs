@@ -19,6 +19,7 @@ mod fabric;
 mod hosts;
 mod http;
 mod image;
+mod oci;
 mod pki;
 mod process;
 mod registry;

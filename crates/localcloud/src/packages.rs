@@ -23,8 +23,9 @@ const PACKAGES: &[(&str, &str)] = &[
     ("iproute2", "ip"),
     ("util-linux", "nsenter"),
     ("ca-certificates", "/etc/ssl/certs/ca-certificates.crt"),
-    // The clients' wheels are fetched by pip and unpacked by Python.
+    // The clients' wheels are fetched by pip and unpacked by Python; OCI's live in a virtual environment.
     ("python3", "python3"),
+    ("python3-venv", "/usr/share/doc/python3-venv"),
 ];
 /// Debian's packages start these; here they are only programs that each cloud runs for itself.
 const SERVICES: &[&str] = &["postgresql", "containerd", "docker-registry"];

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, SanType,
+    KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256, RsaKeySize, SanType,
 };
 
 use crate::layout::Layout;
@@ -47,10 +47,12 @@ pub(crate) fn authority(layout: &Layout, name: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Issues a certificate for `name` unless it is there; good for a server with these names, and for a client.
+/// Issues a certificate for `name` unless it is there with these names; good for a server with them, and for a client.
 pub(crate) fn issue(layout: &Layout, ca: &str, name: &str, sans: &[String]) -> anyhow::Result<Files> {
     let made = files(layout, name);
-    if made.certificate.exists() && made.key.exists() {
+    let (names, wanted) = (made.certificate.with_extension("names"), sans.join("\n"));
+    let is_same = || std::fs::read_to_string(&names).is_ok_and(|old| old == wanted);
+    if made.certificate.exists() && made.key.exists() && is_same() {
         return Ok(made);
     }
     let authority = files(layout, ca);
@@ -67,7 +69,19 @@ pub(crate) fn issue(layout: &Layout, ca: &str, name: &str, sans: &[String]) -> a
     let certificate = parameters.signed_by(&key, &issuer)?;
     Layout::write_secret(&made.key, key.serialize_pem().as_bytes())?;
     std::fs::write(&made.certificate, certificate.pem())?;
+    std::fs::write(names, wanted)?;
     Ok(made)
+}
+
+/// Makes an RSA key pair as OCI's clients use it (PKCS #8 PEM) unless it is there; its public half goes to `.pub`.
+pub(crate) fn api_key(path: &std::path::Path) -> anyhow::Result<()> {
+    if path.exists() {
+        return Ok(());
+    }
+    let key = KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048)?;
+    std::fs::write(path.with_extension("pub"), key.public_key_pem())?;
+    // The label keeps `oci` from warning that the file could be taken for another kind of key.
+    Layout::write_secret(path, format!("{}OCI_API_KEY\n", key.serialize_pem()).as_bytes())
 }
 
 /// Makes an ES256 key pair (PKCS #8 PEM) unless it is there; its public half goes to `.pub`.

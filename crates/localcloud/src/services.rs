@@ -13,7 +13,8 @@ use crate::fabric::Fabric;
 use crate::hosts;
 use crate::http;
 use crate::layout::{
-    BILLING_GRPC_PORT, BILLING_PORT, CONTROL_GRPC_PORT, CONTROL_PORT, GATEWAY_PORT, KUBELET_PORT, Layout, S3_PORT,
+    BILLING_GRPC_PORT, BILLING_PORT, CLUSTER_DOMAIN, CONTROL_GRPC_PORT, CONTROL_PORT, GATEWAY_PORT, KUBELET_PORT,
+    Layout, S3_PORT,
 };
 use crate::pki::{self, Files};
 use crate::process::{self, Spec};
@@ -102,6 +103,7 @@ impl Site<'_> {
         service.set("key", public.key.display().to_string());
         service.set("control", format!("https://{}", self.on_bridge(CONTROL_PORT)));
         service.set("billing", format!("https://{}", self.on_bridge(BILLING_PORT)));
+        service.set("cluster_domain", CLUSTER_DOMAIN);
         service.set("identity", self.identity("api-gateway")?);
         Ok(service)
     }
@@ -213,6 +215,7 @@ impl Site<'_> {
             "kubernetes.default.svc",
             "kubernetes.default.svc.cluster.local",
             "api-gateway",
+            &format!("*.{CLUSTER_DOMAIN}"),
         ];
         pki::issue(self.layout, pki::PUBLIC_CA, "gateway-public", &names.map(str::to_owned))
     }

@@ -111,6 +111,11 @@ impl Error {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "InternalServerError", text)
     }
 
+    /// 501: one of OCI's operations that is not offered; the text says why.
+    pub fn not_implemented(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_IMPLEMENTED, "MethodNotImplemented", message)
+    }
+
     /// 503: a part is down; retry.
     pub fn unavailable(message: impl Into<String>) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", message)

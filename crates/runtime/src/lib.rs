@@ -13,5 +13,5 @@ mod process;
 
 pub use ops::Health;
 pub use process::main;
-pub use serve::Peer;
+pub use serve::{Peer, ServerName};
 pub use tokio_util::sync::CancellationToken;

@@ -42,6 +42,10 @@ pub struct Peer {
     pub address: SocketAddr,
 }
 
+/// The host name that the client gave in the TLS handshake; an extension of its requests, if it gave one.
+#[derive(Debug, Clone)]
+pub struct ServerName(pub Arc<str>);
+
 /// Serves `app` on `listener` until `stop`, then lets open requests end (for five seconds at most).
 ///
 /// # Errors
@@ -90,26 +94,30 @@ async fn connection(
         tracing::debug!(%error, "could not set TCP_NODELAY for {address}");
     }
     let Some(acceptor) = acceptor else {
-        return http(stream, Peer { common_name: None, address }, app, stop).await;
+        return http(stream, Peer { common_name: None, address }, None, app, stop).await;
     };
     match tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await {
         Ok(Ok(stream)) => {
             let certificates = stream.get_ref().1.peer_certificates();
             let common_name = certificates.and_then(|c| c.first()).and_then(|c| tls::common_name(c));
-            http(stream, Peer { common_name, address }, app, stop).await;
+            let server_name = stream.get_ref().1.server_name().map(|name| ServerName(name.into()));
+            http(stream, Peer { common_name, address }, server_name, app, stop).await;
         }
         Ok(Err(error)) => tracing::debug!(%error, "TLS handshake with {address} failed: {error}"),
         Err(_) => tracing::debug!("TLS handshake with {address} took too long"),
     }
 }
 
-async fn http<S>(stream: S, peer: Peer, app: axum::Router, stop: CancellationToken)
+async fn http<S>(stream: S, peer: Peer, server_name: Option<ServerName>, app: axum::Router, stop: CancellationToken)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let address = peer.address;
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(peer.clone());
+        if let Some(name) = &server_name {
+            request.extensions_mut().insert(name.clone());
+        }
         app.clone().oneshot(request.map(Body::new))
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());

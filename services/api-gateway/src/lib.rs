@@ -1,18 +1,27 @@
-//! The public door: TLS, authentication by bearer tokens, rate limits, request ids, and streaming proxying to control
-//! and billing. Owns no data: keys are asked from control and believed for seconds. Knows paths, never bodies.
+//! The public door: TLS, authentication by bearer tokens and request signatures, rate limits, request ids, and streaming
+//! proxying to control and billing. Owns no data: keys and users are asked from control and believed for seconds. Knows
+//! paths, never bodies, but for the digest of those that are signed.
 
+mod authenticate;
+mod caller;
 mod config;
+mod host;
 mod key;
 mod limit;
+mod memory;
 mod metrics;
+mod oidc;
+mod presigned;
 mod proxy;
 mod refusal;
 mod route;
+mod signature;
 mod token;
 mod tunnel;
 mod upstream;
+mod verifier;
 
-pub use config::{AccessLog, Config, Limits};
+pub use config::{AccessLog, Config, Limits, Provider};
 
 use anyhow::Context;
 use runtime::{CancellationToken, Health};
@@ -32,7 +41,11 @@ const PROBE: Duration = Duration::from_secs(2);
 pub(crate) struct Gateway {
     control: Arc<Upstream>,
     billing: Arc<Upstream>,
-    keys: key::Keys,
+    directory: key::Directory,
+    callers: caller::Callers,
+    oidc: oidc::Oidc,
+    /// Suffix of the clusters' host names.
+    cluster_domain: Option<String>,
     limits: Limits,
     access_log: AccessLog,
     metrics: metrics::Metrics,
@@ -53,7 +66,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
 /// The same on listeners that are bound already.
 ///
 /// # Errors
-/// If a certificate cannot be read.
+/// If a certificate cannot be read, or an identity provider is described wrongly.
 pub async fn serve(
     config: Config,
     public: TcpListener,
@@ -64,7 +77,10 @@ pub async fn serve(
     let control = Upstream::new("control", &config.control, &config.identity)?;
     let billing = Upstream::new("billing", &config.billing, &config.identity)?;
     let gateway = Arc::new(Gateway {
-        keys: key::Keys::new(Arc::clone(&control), config.limits),
+        directory: key::Directory::new(Arc::clone(&control)),
+        callers: caller::Callers::new(config.limits),
+        oidc: oidc::Oidc::new(&config.oidc)?,
+        cluster_domain: config.cluster_domain.map(|domain| domain.trim_matches('.').to_ascii_lowercase()),
         control,
         billing,
         limits: config.limits,

@@ -2,29 +2,31 @@
 
 use crate::{
     Gateway,
+    authenticate::{Content, Passage, authenticate},
     config::AccessLog,
-    key::Caller,
+    host,
     refusal::Refusal,
     route::Route,
-    token::{self, Kind},
+    signature::Wrong,
     tunnel,
     upstream::{Upstream, UpstreamError},
 };
+use aws_lc_rs::digest::{SHA256, digest};
 use axum::{
-    body::Body,
+    body::{Body, HttpBody},
     extract::{Request, State},
     response::Response,
 };
-use domain::{ClusterId, PRINCIPAL_HEADER};
+use domain::PRINCIPAL_HEADER;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
-use runtime::{Peer, request};
+use runtime::{Peer, ServerName, request};
 use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
 
 /// Headers of one hop; what they say is renegotiated on the next.
-const HOP: [&str; 10] = [
+const HOP: [&str; 11] = [
     "connection",
     "te",
     "trailer",
@@ -35,6 +37,8 @@ const HOP: [&str; 10] = [
     "keep-alive",
     "proxy-connection",
     "http2-settings",
+    // Answered here, once the body is read.
+    "expect",
 ];
 /// Headers with this prefix are ours: from outside they are not believed.
 const OWN_PREFIX: &str = "x-hako-";
@@ -45,18 +49,10 @@ const DRAIN: Duration = Duration::from_secs(5);
 /// A request that takes longer is logged whatever it is, unless it is meant to.
 const SLOW: Duration = Duration::from_secs(1);
 
-/// Who asks.
-enum Passage {
-    /// A user with a good token.
-    User(Arc<Caller>),
-    /// A service account of a cluster, to be verified by control.
-    ServiceAccount(ClusterId),
-}
-
 /// Serves one request.
 pub(crate) async fn serve(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
     let started = Instant::now();
-    let route = Route::of(request.uri().path());
+    let route = route(&gateway, &request);
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let mut user = String::new();
     let (response, refusal) = match pass(&gateway, &route, request, &mut user).await {
@@ -85,6 +81,16 @@ pub(crate) async fn serve(State(gateway): State<Arc<Gateway>>, request: Request)
     response
 }
 
+/// A cluster's own host name comes first, then the path. Clients that reach the gateway by its address name the cluster
+/// in the TLS handshake only.
+fn route(gateway: &Gateway, request: &Request) -> Route {
+    let at_host = gateway.cluster_domain.as_deref().and_then(|domain| {
+        let named = host::of(request.uri(), request.headers()).and_then(|host| host::cluster(host, domain));
+        named.or_else(|| host::cluster(&request.extensions().get::<ServerName>()?.0, domain))
+    });
+    at_host.map_or_else(|| Route::of(request.uri().path()), Route::KubeAtHost)
+}
+
 async fn pass(
     gateway: &Arc<Gateway>,
     route: &Route,
@@ -94,15 +100,13 @@ async fn pass(
     let upstream = match route {
         Route::Nothing => return Err(Refusal::NoPath),
         Route::Usage => &gateway.billing,
-        Route::Kube(_) | Route::InPod | Route::Cloud | Route::NoCluster => &gateway.control,
+        Route::Kube(_) | Route::KubeAtHost(_) | Route::InPod | Route::Cloud | Route::NoCluster => &gateway.control,
     };
-    let passage = authenticate(gateway, route, request.headers()).await?;
+    let passage = authenticate(gateway, route, (request.method(), request.uri(), request.headers())).await?;
     match &passage {
-        Passage::User(caller) => {
+        Passage::User(caller, _) => {
             caller.user.as_str().clone_into(user);
-            if !caller.bucket.take(Instant::now()) {
-                return Err(Refusal::TooMany);
-            }
+            caller.count(Instant::now())?;
         }
         Passage::ServiceAccount(cluster) => *user = format!("service account of {cluster}"),
     }
@@ -113,55 +117,38 @@ async fn pass(
         drain(request.into_body()).await;
         return Err(refusal);
     }
-    prepare(&mut request, &passage, route);
     let answer = Duration::from_secs(gateway.limits.answer_seconds);
+    if let Passage::User(_, content) = &passage {
+        let checked = check_content(request, content, gateway.limits.body_bytes);
+        request = tokio::time::timeout(answer, checked).await.map_err(|_| Refusal::Late)??;
+    }
+    prepare(&mut request, &passage, route);
     if tunnel::is_asked_for(&request) {
         return tunnel::open(gateway, upstream, request, answer).await;
     }
     forward(upstream, request, gateway.limits.body_bytes, answer).await
 }
 
-async fn authenticate(gateway: &Gateway, route: &Route, headers: &HeaderMap) -> Result<Passage, Refusal> {
-    let token = bearer(headers).ok_or(Refusal::Unauthenticated)?;
-    // Most tokens were seen a moment ago: those need no second look.
-    if let Some(caller) = gateway.keys.remembered(token, Instant::now()) {
-        return admit(caller, route);
-    }
-    match token::peek(token).ok_or(Refusal::Unauthenticated)? {
-        Kind::User { kid } => {
-            let caller = gateway.keys.caller(token, &kid).await.map_err(|error| {
-                tracing::warn!(%error, "could not authenticate a caller: {error}");
-                Refusal::Down
-            })?;
-            admit(caller.ok_or(Refusal::Unauthenticated)?, route)
-        }
-        Kind::ServiceAccount { cluster } => match route {
-            Route::InPod => Ok(Passage::ServiceAccount(cluster)),
-            Route::Kube(asked) if *asked == cluster => Ok(Passage::ServiceAccount(cluster)),
-            _ => Err(Refusal::Unauthenticated),
-        },
-    }
-}
-
-/// Lets a user with a good token pass, if the token is good for this route.
-fn admit(caller: Arc<Caller>, route: &Route) -> Result<Passage, Refusal> {
-    let fits = match (&caller.cluster, route) {
-        (None, Route::InPod) => false,
-        (None, _) => true,
-        (Some(only), Route::Kube(cluster)) => only == cluster,
-        (Some(_), _) => false,
-    };
-    if fits { Ok(Passage::User(caller)) } else { Err(Refusal::Unauthenticated) }
-}
-
-fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim()).filter(|token| !token.is_empty())
-}
-
 fn check_length(headers: &HeaderMap, limit: u64) -> Result<(), Refusal> {
     let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if length.is_some_and(|length| length > limit) { Err(Refusal::TooLarge) } else { Ok(()) }
+}
+
+/// Reads the body of a signed request, and refuses it unless it is the one that was signed.
+async fn check_content(request: Request, content: &Content, limit: u64) -> Result<Request, Refusal> {
+    use http_body_util::BodyExt;
+    if *content == Content::Any || (*content == Content::Empty && request.body().is_end_stream()) {
+        return Ok(request);
+    }
+    let (parts, body) = request.into_parts();
+    let limited = http_body_util::Limited::new(body, usize::try_from(limit).unwrap_or(usize::MAX));
+    let bytes = limited.collect().await.map_err(|_| Refusal::TooLarge)?.to_bytes();
+    let fits = match content {
+        Content::Any => true,
+        Content::Empty => bytes.is_empty(),
+        Content::Digest(expected) => digest(&SHA256, &bytes).as_ref() == expected,
+    };
+    if fits { Ok(Request::from_parts(parts, Body::from(bytes))) } else { Err(Refusal::Signature(Wrong::Body)) }
 }
 
 /// Reads away what a caller goes on sending, within bounds. Many clients read the answer only once they have sent all of
@@ -186,18 +173,17 @@ fn prepare(request: &mut Request, passage: &Passage, route: &Route) {
         headers.insert(FORWARDED_FOR, address);
     }
     request::propagate(headers);
-    match passage {
-        Passage::User(caller) => {
-            headers.remove(header::AUTHORIZATION);
-            headers.insert(PRINCIPAL_HEADER, caller.header.clone());
-        }
-        Passage::ServiceAccount(cluster) if *route == Route::InPod => {
-            let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
-            if let Ok(uri) = format!("/clusters/{cluster}{path}").parse::<Uri>() {
-                *request.uri_mut() = uri;
-            }
-        }
-        Passage::ServiceAccount(_) => {}
+    if let Passage::User(caller, _) = passage {
+        headers.remove(header::AUTHORIZATION);
+        headers.insert(PRINCIPAL_HEADER, caller.header.clone());
+    }
+    let prefixed = match (route, passage) {
+        (Route::KubeAtHost(cluster), _) | (Route::InPod, Passage::ServiceAccount(cluster)) => cluster,
+        _ => return,
+    };
+    let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
+    if let Ok(uri) = format!("/clusters/{prefixed}{path}").parse::<Uri>() {
+        *request.uri_mut() = uri;
     }
 }
 
@@ -257,17 +243,5 @@ mod tests {
         headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
         strip_hop(&mut headers);
         assert_eq!(headers.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["x-other"]);
-    }
-
-    #[test]
-    fn bearer_tokens_are_found() {
-        let with = |text: &'static str| {
-            let mut headers = HeaderMap::new();
-            headers.insert(header::AUTHORIZATION, HeaderValue::from_static(text));
-            bearer(&headers).map(str::to_owned)
-        };
-        assert_eq!(with("Bearer abc").as_deref(), Some("abc"));
-        assert_eq!(with("bearer  abc ").as_deref(), Some("abc"));
-        assert_eq!((with("Basic abc"), with("Bearer "), with("abc")), (None, None, None));
     }
 }

@@ -1,5 +1,6 @@
 //! What a caller is told when its request does not get through, in the form of its path.
 
+use crate::signature::{SKEW, Wrong};
 use axum::{
     body::Body,
     response::{IntoResponse, Response},
@@ -7,17 +8,36 @@ use axum::{
 use http::{HeaderValue, StatusCode, header};
 use problem::{kube, oci};
 
+/// Whose limit is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Whose {
+    User,
+    Tenancy,
+}
+
+impl std::fmt::Display for Whose {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::User => "user",
+            Self::Tenancy => "tenancy",
+        })
+    }
+}
+
 /// Why a request does not get through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refusal {
     #[error("no valid credential")]
     Unauthenticated,
+    #[error("no valid signature: {0}")]
+    Signature(Wrong),
     #[error("no such path")]
     NoPath,
     #[error("no such cluster")]
     NoCluster,
-    #[error("too many requests")]
-    TooMany,
+    /// With the seconds to wait.
+    #[error("too many requests of one {0}")]
+    TooMany(Whose, u32),
     #[error("body too large")]
     TooLarge,
     #[error("the service behind does not answer")]
@@ -34,8 +54,9 @@ impl Refusal {
         let mut response = (status, [(header::CONTENT_TYPE, json)], Body::from(body)).into_response();
         let headers = response.headers_mut();
         match self {
-            Self::TooMany | Self::Down => drop(headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"))),
-            Self::Unauthenticated => {
+            Self::TooMany(_, seconds) => drop(headers.insert(header::RETRY_AFTER, seconds.into())),
+            Self::Down => drop(headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"))),
+            Self::Unauthenticated | Self::Signature(_) => {
                 headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"hako\""));
             }
             Self::NoPath | Self::NoCluster | Self::TooLarge | Self::Late => {}
@@ -46,9 +67,9 @@ impl Refusal {
     fn kube(self) -> (StatusCode, Vec<u8>) {
         use kube::Status;
         let status = match self {
-            Self::Unauthenticated => Status::unauthorized(),
+            Self::Unauthenticated | Self::Signature(_) => Status::unauthorized(),
             Self::NoPath | Self::NoCluster => Status::no_such_path(),
-            Self::TooMany => Status::too_many_requests("too many requests of one user; retry after a second", 1),
+            Self::TooMany(whose, seconds) => Status::too_many_requests(&too_many(whose, seconds), seconds),
             Self::TooLarge => Status::too_large("the request's body is too large"),
             Self::Down => Status::unavailable("the API server does not answer at the moment; retry"),
             Self::Late => Status::timeout("the API server took too long to answer"),
@@ -60,11 +81,12 @@ impl Refusal {
         use oci::Error;
         let error = match self {
             Self::Unauthenticated => Error::not_authenticated(
-                "the request has no valid bearer token: it is missing, expired, not for this service, or not signed \
-                 by a registered API key",
+                "the request has no valid credential: its bearer token or signature is missing, or the token is \
+                 expired, not for this service, or not of a registered API key or a known identity provider",
             ),
+            Self::Signature(wrong) => Error::not_authenticated(unsigned(wrong)),
             Self::NoPath | Self::NoCluster => Error::no_such_route("there is no such path"),
-            Self::TooMany => Error::too_many_requests("too many requests of one user; retry after a second"),
+            Self::TooMany(whose, seconds) => Error::too_many_requests(too_many(whose, seconds)),
             Self::TooLarge => Error::payload_too_large("the request's body is too large"),
             Self::Down => Error::unavailable("the service does not answer at the moment; retry"),
             Self::Late => Error {
@@ -74,4 +96,28 @@ impl Refusal {
         };
         (error.status, error.to_json())
     }
+}
+
+fn too_many(whose: Whose, seconds: u32) -> String {
+    format!("too many requests of one {whose}; retry after {seconds} s")
+}
+
+/// Begins as OCI's own messages do, by which tools know them.
+fn unsigned(wrong: Wrong) -> String {
+    if wrong != Wrong::Skew {
+        return format!(
+            "The required information to complete authentication was not provided or was incorrect: {wrong}"
+        );
+    }
+    let now = jiff::Timestamp::now();
+    let at = |shift: i64| {
+        let at = now.saturating_add(jiff::SignedDuration::from_secs(shift)).unwrap_or(now);
+        at.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
+    };
+    format!(
+        "Date is not within allowed clock skew. Current '{}', valid datetime range: ['{}', '{}']",
+        at(0),
+        at(-SKEW),
+        at(SKEW)
+    )
 }

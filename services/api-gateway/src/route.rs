@@ -7,6 +7,8 @@ use domain::ClusterId;
 pub(crate) enum Route {
     /// The Kubernetes API of a cluster: `/clusters/{id}/...`.
     Kube(ClusterId),
+    /// The same at a host name of the cluster's own, without a prefix.
+    KubeAtHost(ClusterId),
     /// The Kubernetes API as pods see it: the token names the cluster.
     InPod,
     /// The cloud API.
@@ -41,15 +43,23 @@ impl Route {
         }
     }
 
+    /// The cluster that the path or the host names.
+    pub(crate) fn cluster(&self) -> Option<&ClusterId> {
+        match self {
+            Self::Kube(cluster) | Self::KubeAtHost(cluster) => Some(cluster),
+            Self::InPod | Self::Cloud | Self::Usage | Self::NoCluster | Self::Nothing => None,
+        }
+    }
+
     /// True if errors are Kubernetes Status objects.
     pub(crate) fn speaks_kube(&self) -> bool {
-        matches!(self, Self::Kube(_) | Self::InPod | Self::NoCluster)
+        matches!(self, Self::Kube(_) | Self::KubeAtHost(_) | Self::InPod | Self::NoCluster)
     }
 
     /// Its name in metrics and logs.
     pub(crate) fn name(&self) -> &'static str {
         match self {
-            Self::Kube(_) | Self::InPod | Self::NoCluster => "kubernetes",
+            Self::Kube(_) | Self::KubeAtHost(_) | Self::InPod | Self::NoCluster => "kubernetes",
             Self::Cloud => "cloud",
             Self::Usage => "usage",
             Self::Nothing => "none",

@@ -1,8 +1,9 @@
 //! Bearer tokens: whose kind they are, and the rules for those that users sign with their API keys. No I/O.
 
+use crate::{presigned, verifier::Verifier};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use domain::{ClusterId, UserId};
-use jsonwebtoken::{Algorithm, DecodingKey, Validation};
+use jsonwebtoken::Validation;
 use serde::Deserialize;
 use std::sync::Once;
 
@@ -22,6 +23,10 @@ const MAX_TOKEN_BYTES: usize = 16 * 1024;
 pub(crate) enum Kind {
     /// Signed by a user's API key with this fingerprint.
     User { kid: String },
+    /// A signed request for a cluster, as `oci` makes them.
+    ClusterRequest,
+    /// Of an identity provider that is known.
+    Issued,
     /// A service account's of this cluster; control verifies it.
     ServiceAccount { cluster: ClusterId },
 }
@@ -39,10 +44,13 @@ struct Head {
     kid: Option<String>,
 }
 
-/// Looks at an unverified token.
-pub(crate) fn peek(token: &str) -> Option<Kind> {
+/// Looks at an unverified token. `known`: tells whether an issuer is an identity provider that is believed.
+pub(crate) fn peek(token: &str, known: impl FnOnce(&str) -> bool) -> Option<Kind> {
     if token.len() > MAX_TOKEN_BYTES {
         return None;
+    }
+    if presigned::is_presigned(token) {
+        return Some(Kind::ClusterRequest);
     }
     let mut parts = token.split('.');
     let (head, payload) = (parts.next()?, parts.next()?);
@@ -56,38 +64,14 @@ pub(crate) fn peek(token: &str) -> Option<Kind> {
         let kid = head.kid.filter(|kid| !kid.is_empty() && kid.len() <= 128 && kid.bytes().all(is_kid_byte))?;
         return Some(Kind::User { kid });
     }
+    if known(&peek.iss) {
+        return Some(Kind::Issued);
+    }
     peek.cluster.map(|cluster| Kind::ServiceAccount { cluster })
 }
 
 fn is_kid_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b":-_".contains(&byte)
-}
-
-/// A registered public key, ready to verify.
-#[derive(Clone)]
-pub(crate) struct Verifier {
-    key: DecodingKey,
-    algorithm: Algorithm,
-}
-
-impl std::fmt::Debug for Verifier {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Verifier({:?})", self.algorithm)
-    }
-}
-
-impl Verifier {
-    /// Reads a public key: P-256, Ed25519 or RSA.
-    pub(crate) fn from_pem(pem: &str) -> Option<Self> {
-        let pem = pem.as_bytes();
-        // Each reader refuses keys of the other kinds, so a token cannot choose its own algorithm.
-        let kinds: [(Algorithm, fn(&[u8]) -> jsonwebtoken::errors::Result<DecodingKey>); 3] = [
-            (Algorithm::ES256, DecodingKey::from_ec_pem),
-            (Algorithm::EdDSA, DecodingKey::from_ed_pem),
-            (Algorithm::RS256, DecodingKey::from_rsa_pem),
-        ];
-        kinds.into_iter().find_map(|(algorithm, read)| Some(Self { key: read(pem).ok()?, algorithm }))
-    }
 }
 
 /// What a verified token says.

@@ -1,16 +1,16 @@
-//! `hako-control bootstrap`: makes a tenancy with an administrator and its API key, straight in the database, because
+//! `hako-control bootstrap`: makes a tenancy with an administrator and its API keys, straight in the database, because
 //! nobody can authenticate before the first key is there. Safe to repeat.
 
-use crate::Config;
+use crate::{Config, subcommand};
 use anyhow::Context;
 use clap::Parser;
 use domain::{Clock, SystemClock};
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
-/// Exit code of a misused command line. Source: `EX_USAGE` of sysexits(3).
-const MISUSED: u8 = 64;
-
-/// Makes a tenancy with an administrator and its API key. What exists already stays and is printed.
+/// Makes a tenancy with an administrator and its API keys. What exists already stays and is printed.
 #[derive(Debug, Parser)]
 #[command(name = "hako-control bootstrap")]
 struct Arguments {
@@ -23,56 +23,31 @@ struct Arguments {
     /// Name of its administrator.
     #[arg(long, default_value = "admin")]
     user: String,
-    /// The administrator's public key: PEM, EC P-256, Ed25519 or RSA.
-    #[arg(long)]
-    public_key: PathBuf,
+    /// The administrator's public key: PEM, EC P-256, Ed25519 or RSA. May be given more than once.
+    #[arg(long, required = true)]
+    public_key: Vec<PathBuf>,
     /// Form of what is printed.
     #[arg(long, default_value = "json", value_parser = ["json"])]
     output: String,
 }
 
-/// Runs the subcommand.
-pub fn main() -> ExitCode {
-    // The first word is the subcommand's own name.
-    let arguments = match Arguments::try_parse_from(std::env::args_os().skip(1)) {
-        Ok(arguments) => arguments,
-        Err(error) => {
-            let misused = error.use_stderr();
-            let _ = error.print();
-            return if misused { ExitCode::from(MISUSED) } else { ExitCode::SUCCESS };
-        }
-    };
-    let config = match runtime::config::load::<Config>(&arguments.config) {
-        Ok(config) => config,
-        Err(error) => {
-            eprintln!("hako-control: {error}");
-            return ExitCode::from(MISUSED);
-        }
-    };
-    let done = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(anyhow::Error::from)
-        .and_then(|runtime| runtime.block_on(bootstrap(&config, &arguments)));
-    match done {
-        Ok(printed) => {
-            println!("{printed}");
-            ExitCode::SUCCESS
-        }
-        Err(error) => {
-            eprintln!("hako-control: {error:#}");
-            ExitCode::FAILURE
-        }
+impl subcommand::Arguments for Arguments {
+    fn config(&self) -> &Path {
+        &self.config
     }
 }
 
-async fn bootstrap(config: &Config, arguments: &Arguments) -> anyhow::Result<String> {
-    runtime::tls::install_provider();
-    let key = std::fs::read_to_string(&arguments.public_key)
-        .with_context(|| format!("can't read {}", arguments.public_key.display()))?;
+/// Runs the subcommand.
+pub fn main() -> ExitCode {
+    subcommand::run(bootstrap)
+}
+
+async fn bootstrap(config: Config, arguments: Arguments) -> anyhow::Result<String> {
+    let read = |path: &PathBuf| std::fs::read_to_string(path).with_context(|| format!("can't read {}", path.display()));
+    let keys = arguments.public_key.iter().map(read).collect::<anyhow::Result<Vec<String>>>()?;
     let db = postgres::connect_control(&config.database_url, 2).await.context("can't reach the database")?;
     postgres::migrate_control(&db).await.context("can't migrate the database")?;
     let now = SystemClock.now().as_millisecond();
-    let made = cloud::identity::bootstrap(&db, &arguments.tenancy, &arguments.user, &key, now).await?;
+    let made = cloud::identity::bootstrap(&db, &arguments.tenancy, &arguments.user, &keys, now).await?;
     Ok(serde_json::to_string_pretty(&made)?)
 }

@@ -4,7 +4,9 @@
 pub mod bootstrap;
 mod compose;
 mod config;
+pub mod limit;
 mod serve;
+mod subcommand;
 
 pub use config::{Config, Hosts};
 

@@ -1,6 +1,10 @@
 //! `/clusters`.
 
-use super::{Cluster, ClusterState, kubeconfig, operation, store, wire};
+use super::{
+    Cluster, ClusterState,
+    kubeconfig::{self, TokenCommand},
+    operation, store, wire,
+};
 use crate::{
     Cloud, Error,
     access::{Resource, Verb},
@@ -152,6 +156,6 @@ async fn create_kubeconfig(
         let message = format!("the cluster is {}: it has no endpoint", cluster.state);
         return Err(oci::Error::incorrect_state(message).into());
     }
-    let yaml = kubeconfig::content(&cluster, &cloud.config.gateway_url, &cloud.config.gateway_ca_pem);
+    let yaml = kubeconfig::content(&cluster, &cloud.config, details.token_command.unwrap_or(TokenCommand::Oci));
     Ok(([(header::CONTENT_TYPE, "application/x-yaml")], yaml).into_response())
 }

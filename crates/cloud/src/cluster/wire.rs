@@ -1,6 +1,6 @@
 //! Clusters as they are on the wire. Source of names and shapes: OCI Container Engine API 20180222.
 
-use super::{Cluster, ClusterType, Mark};
+use super::{Cluster, ClusterType, Mark, kubeconfig};
 use crate::{
     Error, catalog,
     error::invalid,
@@ -113,6 +113,8 @@ wire! {
         token_version: String,
         expiration: i64,
         endpoint: String,
+        /// Our addition: the command that makes tokens. OCI's own if it is left out.
+        token_command: kubeconfig::TokenCommand,
     }
 }
 

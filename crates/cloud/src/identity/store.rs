@@ -1,6 +1,6 @@
 //! SQL of tenancies, users and API keys.
 
-use super::{ADMIN_POLICY, ADMINISTRATORS, KeyOwner, PublicKey, api_key::ApiKey, membership::Membership};
+use super::{ADMIN_POLICY, ADMINISTRATORS, KeyOwner, PublicKey, UserNamed, api_key::ApiKey, membership::Membership};
 use crate::{
     Error,
     rest::Page,
@@ -100,17 +100,17 @@ pub(super) async fn ensure_administrators(
     Ok(())
 }
 
-/// Registers a key; returns whose it is.
+/// Registers a key; returns whose it is, and its fingerprint as OCI makes it.
 pub(super) async fn ensure_key(
     db: &mut PgConnection,
     kid: &str,
     user: &UserId,
     pem: &str,
     now_ms: i64,
-) -> Result<UserId, sqlx::Error> {
+) -> Result<(UserId, String), sqlx::Error> {
     let row = sqlx::query(
         "insert into api_keys (kid, user_id, public_key_pem, created_ms) values ($1, $2, $3, $4)
-         on conflict (kid) do update set kid = excluded.kid returning user_id",
+         on conflict (kid) do update set kid = excluded.kid returning user_id, fingerprint_md5",
     )
     .bind(kid)
     .bind(user.as_str())
@@ -118,16 +118,18 @@ pub(super) async fn ensure_key(
     .bind(now_ms)
     .fetch_one(db)
     .await?;
-    text(&row, "user_id")
+    Ok((text(&row, "user_id")?, row.try_get("fingerprint_md5")?))
 }
 
-/// Whose key it is. Across tenants by nature: the key says who the tenant is.
+/// Whose key it is, by its `kid` or by its fingerprint as OCI makes it. Across tenants by nature: the key says who the
+/// tenant is.
 pub(super) async fn key_owner_all_tenants(db: &PgPool, kid: &str) -> Result<Option<KeyOwner>, sqlx::Error> {
     let row = sqlx::query(
         "select k.kid, u.tenancy_id, u.id, u.name, k.public_key_pem,
                 array(select g.name from group_memberships m join groups g on g.id = m.group_id
                        where m.user_id = u.id order by g.name) as groups
-           from api_keys k join users u on u.id = k.user_id where k.kid = $1 and u.lifecycle_state = 'ACTIVE'",
+           from api_keys k join users u on u.id = k.user_id where (k.kid = $1 or k.fingerprint_md5 = $1)
+             and u.lifecycle_state = 'ACTIVE'",
     )
     .bind(kid)
     .fetch_optional(db)
@@ -140,6 +142,29 @@ pub(super) async fn key_owner_all_tenants(db: &PgPool, kid: &str) -> Result<Opti
             user_name: row.try_get("name")?,
             groups: row.try_get("groups")?,
             public_key: row.try_get("public_key_pem")?,
+        })
+    })
+    .transpose()
+}
+
+/// The user of that name.
+pub(super) async fn user_by_name(db: &PgPool, tenant: &TenantId, name: &str) -> Result<Option<UserNamed>, sqlx::Error> {
+    let row = sqlx::query(
+        "select u.tenancy_id, u.id, u.name,
+                array(select g.name from group_memberships m join groups g on g.id = m.group_id
+                       where m.user_id = u.id order by g.name) as groups
+           from users u where u.tenancy_id = $1 and u.name = $2 and u.lifecycle_state = 'ACTIVE'",
+    )
+    .bind(tenant.as_str())
+    .bind(name)
+    .fetch_optional(db)
+    .await?;
+    row.map(|row| {
+        Ok(UserNamed {
+            tenant_id: text(&row, "tenancy_id")?,
+            user_id: text(&row, "id")?,
+            user_name: row.try_get("name")?,
+            groups: row.try_get("groups")?,
         })
     })
     .transpose()
@@ -237,7 +262,7 @@ pub(super) async fn lock_user(db: &mut PgConnection, user: &str) -> Result<(), s
 
 fn read_key(row: &PgRow) -> Result<ApiKey, sqlx::Error> {
     Ok(ApiKey {
-        fingerprint: row.try_get("kid")?,
+        fingerprint: row.try_get("fingerprint_md5")?,
         public_key: row.try_get("public_key_pem")?,
         created_ms: row.try_get("created_ms")?,
     })
@@ -245,7 +270,8 @@ fn read_key(row: &PgRow) -> Result<ApiKey, sqlx::Error> {
 
 /// A user's keys, oldest first.
 pub(super) async fn keys(db: &mut PgConnection, user: &str) -> Result<Vec<ApiKey>, sqlx::Error> {
-    let query = "select kid, public_key_pem, created_ms from api_keys where user_id = $1 order by created_ms, kid";
+    let query =
+        "select fingerprint_md5, public_key_pem, created_ms from api_keys where user_id = $1 order by created_ms, kid";
     sqlx::query(query).bind(user).fetch_all(db).await?.iter().map(read_key).collect()
 }
 
@@ -258,7 +284,7 @@ pub(super) async fn insert_key(
 ) -> Result<Option<ApiKey>, sqlx::Error> {
     let row = sqlx::query(
         "insert into api_keys (kid, user_id, public_key_pem, created_ms) values ($1, $2, $3, $4)
-         on conflict (kid) do nothing returning kid, public_key_pem, created_ms",
+         on conflict (kid) do nothing returning fingerprint_md5, public_key_pem, created_ms",
     )
     .bind(key.fingerprint())
     .bind(user)
@@ -269,8 +295,8 @@ pub(super) async fn insert_key(
     row.as_ref().map(read_key).transpose()
 }
 
-/// Forgets a key; false if the user has none of that fingerprint.
+/// Forgets a key, by its `kid` or by its fingerprint as OCI makes it; false if the user has none of that name.
 pub(super) async fn delete_key(db: &PgPool, user: &str, fingerprint: &str) -> Result<bool, sqlx::Error> {
-    let query = sqlx::query("delete from api_keys where user_id = $1 and kid = $2");
+    let query = sqlx::query("delete from api_keys where user_id = $1 and (kid = $2 or fingerprint_md5 = $2)");
     Ok(query.bind(user).bind(fingerprint).execute(db).await?.rows_affected() == 1)
 }

@@ -81,7 +81,8 @@ struct QuotaResponse {
     compartment_id: String,
     name: String,
     description: String,
-    statements: Vec<String>,
+    /// Left out of lists, as OCI does.
+    statements: Option<Vec<String>>,
     time_created: String,
     lifecycle_state: &'static str,
     freeform_tags: FreeformTags,
@@ -95,7 +96,7 @@ impl From<Entity<QuotaFields>> for QuotaResponse {
             compartment_id: quota.compartment_id.as_str().to_owned(),
             name: quota.name,
             description: quota.description,
-            statements: quota.own.statements,
+            statements: Some(quota.own.statements),
             lifecycle_state: "ACTIVE",
             time_created: time(quota.created_ms),
             freeform_tags: quota.freeform_tags,
@@ -150,7 +151,8 @@ async fn create(State(cloud): State<Arc<Cloud>>, caller: Caller, body: Bytes) ->
     extensions(("x-hako-access" = json!("inspect quotas"))),
 )]
 async fn list(State(cloud): State<Arc<Cloud>>, caller: Caller, params: Params) -> Result<Response, Error> {
-    Entity::list(&cloud, &caller, &params, &[], QuotaResponse::from).await
+    let summary = |quota| QuotaResponse { statements: None, ..QuotaResponse::from(quota) };
+    Entity::list(&cloud, &caller, &params, &[], summary).await
 }
 
 /// Gets a quota.

@@ -184,6 +184,12 @@ async fn a_kubeconfig_leads_to_the_gateway() {
     assert!(
         answer.text.contains("certificate-authority-data: Q0E=") && answer.text.contains("current-context: \"de: mo\"")
     );
+    // As OCI's own, unless our command asks for it.
+    assert!(answer.text.contains("command: oci") && answer.text.contains("      - --region\n      - local-1\n"));
+    assert!(answer.text.contains("apiVersion: client.authentication.k8s.io/v1beta1"), "{}", answer.text);
+    let ours = json!({"tokenVersion": "2.0.0", "tokenCommand": "hako"});
+    let answer = tenant.post(&format!("/clusters/{id}/kubeconfig/content"), &ours).await;
+    assert!(answer.text.contains("command: hako") && !answer.text.contains("--region"), "{}", answer.text);
     let options = tenant.get("/clusterOptions/all").await.body;
     assert_eq!(options["kubernetesVersions"][0], "v1.36.0");
 }
@@ -192,7 +198,7 @@ async fn a_kubeconfig_leads_to_the_gateway() {
 async fn apis_that_are_not_there_say_so_in_the_clouds_form() {
     let world = World::start("otherapis").await;
     let tenant = world.tenant("acme").await;
-    for path in ["/20210415", "/20210415/", "/20210415/containerInstances", "/20160918/instances"] {
+    for path in ["/20210415", "/20210415/", "/20210415/nothing", "/20160918/instances"] {
         let request = axum::http::Request::get(path).header("x-hako-principal", tenant.principal.to_header());
         let answer = world.send("api-gateway", request.body(axum::body::Body::empty()).unwrap()).await;
         assert_eq!(answer.code(), "404 NotFound", "{path}");

@@ -62,7 +62,9 @@ async fn a_policy_opens_a_compartment_and_what_is_below_and_nothing_else() {
 #[tokio::test(flavor = "multi_thread")]
 async fn users_have_keys_and_groups_and_the_last_administrator_stays() {
     let world = World::start("users").await;
-    let made = cloud::identity::bootstrap(&world.db, "acme", "admin", crate::world::PUBLIC_KEY, 1).await.unwrap();
+    let made = cloud::identity::bootstrap(&world.db, "acme", "admin", &[crate::world::PUBLIC_KEY.to_owned()], 1)
+        .await
+        .unwrap();
     let principal = Principal {
         tenant_id: made.tenancy_id.clone(),
         user_id: made.user_id.clone(),
@@ -82,7 +84,7 @@ async fn users_have_keys_and_groups_and_the_last_administrator_stays() {
     let taken = admin.core("POST", &format!("/users/{id}/apiKeys"), &json!({"key": crate::world::PUBLIC_KEY})).await;
     assert_eq!(taken.code(), "409 IncorrectState");
     let own = admin.core("GET", &format!("/users/{}/apiKeys", made.user_id), &json!({})).await.body;
-    assert_eq!(own[0]["keyId"], format!("{root}/{}/{}", made.user_id, made.fingerprint));
+    assert_eq!(own[0]["keyId"], format!("{root}/{}/{}", made.user_id, made.keys[0].fingerprint));
 
     let groups = admin.core("GET", &format!("/groups?compartmentId={root}&name=Administrators"), &json!({})).await.body;
     let group = groups[0]["id"].as_str().unwrap();

@@ -1,6 +1,10 @@
 //! The gateway with real TLS on both sides. What is behind it is a test's own server, which says what it saw.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must stop")]
 
+mod host;
+mod oidc;
+mod provider;
+mod signed;
 mod world;
 
 use http::header;

@@ -71,13 +71,14 @@ pub fn service_account_token(cluster: &ClusterId) -> String {
     format!("e30.{}.c2ln", URL_SAFE_NO_PAD.encode(claims))
 }
 
-struct Authority {
+/// A CA of its own, in a directory.
+pub struct Authority {
     directory: PathBuf,
     issuer: Issuer<'static, KeyPair>,
 }
 
 impl Authority {
-    fn new(directory: &Path) -> Self {
+    pub fn new(directory: &Path) -> Self {
         std::fs::create_dir_all(directory).unwrap();
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -88,9 +89,9 @@ impl Authority {
         Self { directory: directory.to_owned(), issuer: Issuer::new(params, key) }
     }
 
-    fn identity(&self, name: &str) -> Identity {
-        let names = vec![name.to_owned(), "localhost".into(), "127.0.0.1".into()];
-        let mut params = CertificateParams::new(names).unwrap();
+    pub fn identity(&self, name: &str) -> Identity {
+        let names = ["localhost", "127.0.0.1", "*.clusters.example", name].map(str::to_owned);
+        let mut params = CertificateParams::new(names.to_vec()).unwrap();
         params.distinguished_name.push(DnType::CommonName, name);
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
@@ -134,6 +135,8 @@ impl World {
     }
 
     /// Starts with these lines in the configuration's `limits`.
+    ///
+    /// Further tables may follow them.
     pub async fn start_with(limits: &str) -> Self {
         runtime::tls::install_provider();
         let unique = UserId::generate().unique()[..8].to_owned();
@@ -155,7 +158,7 @@ impl World {
         let text = format!(
             "listen = '127.0.0.1:0'\nops_listen = '127.0.0.1:0'\ncertificate = '{}'\nkey = '{}'\n\
              control = 'https://{}'\nbilling = 'https://{}'\naccess_log = 'all'\n\
-             [identity]\nca = '{}'\ncertificate = '{}'\nkey = '{}'\n[limits]\n{limits}\n",
+             cluster_domain = 'clusters.example'\n[identity]\nca = '{}'\ncertificate = '{}'\nkey = '{}'\n[limits]\n{limits}\n",
             shown(&identity.certificate),
             shown(&identity.key),
             addresses[0],
@@ -175,13 +178,46 @@ impl World {
         Self { address, ops: ops_address, http, ca: identity.ca, keys, go_on, stop, stop_backends, directory }
     }
 
-    /// Makes control know a key.
+    /// Makes control know a key, in a tenancy of its own.
     pub fn register(&self, key: &Key) {
+        self.register_in(&TenantId::generate(), key);
+    }
+
+    /// Makes control know a key.
+    pub fn register_in(&self, tenant: &TenantId, key: &Key) {
+        self.register_as(tenant, &key.user, &key.kid, &key.public);
+    }
+
+    /// Makes control know a key by its name.
+    pub fn register_as(&self, tenant: &TenantId, user: &UserId, kid: &str, public: &str) {
         let owner = json!({
-            "kid": key.kid, "tenantId": TenantId::generate(), "userId": key.user, "userName": "admin",
-            "groups": ["Administrators"], "publicKey": key.public,
+            "kid": kid, "tenantId": tenant, "userId": user, "userName": "admin",
+            "groups": ["Administrators"], "publicKey": public,
         });
-        self.keys.insert(key.kid.clone(), owner);
+        self.keys.insert(format!("/internal/v1/keys/{kid}"), owner);
+    }
+
+    /// Makes control know a user by name, as it is in a query.
+    pub fn register_user(&self, tenant: &TenantId, name: &str) {
+        let user = json!({"tenantId": tenant, "userId": UserId::generate(), "userName": name, "groups": ["Everybody"]});
+        let query = name.replace('@', "%40");
+        self.keys.insert(format!("/internal/v1/tenancies/{tenant}/user?name={query}"), user);
+    }
+
+    /// The gateway's address.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// A client that finds the gateway under any host name.
+    pub fn client_at(&self, host: &str) -> reqwest::Client {
+        let ca = reqwest::Certificate::from_pem(&std::fs::read(&self.ca).unwrap()).unwrap();
+        reqwest::Client::builder().tls_certs_only([ca]).resolve(host, self.address).build().unwrap()
+    }
+
+    /// A request without credentials.
+    pub fn request(&self, method: http::Method, path: &str) -> reqwest::RequestBuilder {
+        self.http.request(method, format!("https://localhost:{}{path}", self.address.port()))
     }
 
     pub fn get(&self, path: &str, token: &str) -> reqwest::RequestBuilder {
@@ -199,11 +235,16 @@ impl World {
 
     /// A bare TLS connection to the gateway.
     pub async fn raw(&self) -> TlsStream<TcpStream> {
+        self.raw_as("localhost").await
+    }
+
+    /// The same with a server name in its handshake.
+    pub async fn raw_as(&self, name: &str) -> TlsStream<TcpStream> {
         let config = rustls::ClientConfig::builder()
             .with_root_certificates(runtime::tls::roots(&self.ca).unwrap())
             .with_no_client_auth();
         let stream = TcpStream::connect(self.address).await.unwrap();
-        TlsConnector::from(Arc::new(config)).connect("localhost".try_into().unwrap(), stream).await.unwrap()
+        TlsConnector::from(Arc::new(config)).connect(name.to_owned().try_into().unwrap(), stream).await.unwrap()
     }
 
     /// Status and text of a path of the operations listener.
@@ -234,8 +275,8 @@ impl World {
 /// Says what it saw; knows keys, a stream in two pieces, and an echo behind an upgrade.
 async fn answer(State(backend): State<Backend>, mut request: Request) -> Response {
     let path = request.uri().path_and_query().unwrap().as_str().to_owned();
-    if let Some(kid) = path.strip_prefix("/internal/v1/keys/") {
-        let owner = backend.keys.get(kid).map(|owner| owner.clone());
+    if path.starts_with("/internal/v1/") {
+        let owner = backend.keys.get(&path).map(|owner| owner.clone());
         return owner.map_or(StatusCode::NOT_FOUND.into_response(), |owner| Json(owner).into_response());
     }
     if path.ends_with("/stream") {
@@ -271,10 +312,11 @@ async fn answer(State(backend): State<Backend>, mut request: Request) -> Respons
         let json = URL_SAFE_NO_PAD.decode(value.as_bytes()).or_else(|_| STANDARD.decode(value.as_bytes()));
         json.ok().and_then(|json| serde_json::from_slice::<Value>(&json).ok()).unwrap_or(json!("unreadable"))
     });
-    if request.into_body().collect().await.is_err() {
+    let Ok(body) = request.into_body().collect().await else {
         return StatusCode::BAD_REQUEST.into_response();
-    }
+    };
     let seen = json!({
+        "body": String::from_utf8_lossy(&body.to_bytes()),
         "service": backend.service, "path": path, "peer": peer, "principal": principal, "headers": headers,
     });
     Json(seen).into_response()

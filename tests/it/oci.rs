@@ -1,0 +1,51 @@
+//! OCI's own clients, unmodified and over TLS: the Python SDK with typed models, the `oci` command, and kubectl with the
+//! tokens that it makes. The work is done by `tests/oci/drive.py`, which says what is driven and what is refused.
+
+use e2e::World;
+use localcloud::{Options, clients};
+
+const HERE: &str = env!("CARGO_MANIFEST_DIR");
+
+#[test]
+fn ocis_own_clients_do_all_that_is_offered_and_are_told_why_the_rest_is_not() {
+    let cache = Options::new("unused").cache;
+    clients::fetch_oci(&cache, &|text| eprintln!("{text}")).expect("OCI's clients can be fetched");
+    let world = World::up("oci");
+    let (python, table) = (world.cloud.oci_python(), format!("{HERE}/../crates/cloud/src/offered/operations.json"));
+    let said = world.ok(&format!(
+        "PYTHONDONTWRITEBYTECODE=1 {} -W error::DeprecationWarning:__main__ {HERE}/oci/drive.py {table}",
+        python.display()
+    ));
+    println!("{said}");
+    for line in ["container_engine: ", "container_instances: ", "commands: oci and kubectl agree"] {
+        assert!(said.contains(line), "{line}: {said}");
+    }
+    config_is_private(&world);
+    a_cluster_has_a_host_name_of_its_own(&world);
+}
+
+fn config_is_private(world: &World) {
+    let modes = world.ok("stat -c %a $OCI_CONFIG_FILE $(sed -n 's/^key_file=//p' $OCI_CONFIG_FILE)");
+    assert_eq!(modes, "600\n600");
+}
+
+/// No name server knows the name here: the client gives it in the TLS handshake.
+fn a_cluster_has_a_host_name_of_its_own(world: &World) {
+    world.ok("hako cluster create named --wait");
+    let cluster = world.json("hako cluster get named --output json")["id"].as_str().unwrap().to_owned();
+    let unique = cluster.rsplit('.').next().unwrap();
+    let kubectl = format!(
+        "kubectl --kubeconfig /dev/null --server $HAKO_ENDPOINT --certificate-authority $HAKO_CA \
+         --tls-server-name {unique}.{}",
+        localcloud::layout::CLUSTER_DOMAIN
+    );
+    let token = |command: &str| {
+        format!("--token $({command} --cluster-id {cluster} | grep -o '\"token\": *\"[^\"]*' | cut -d'\"' -f4)")
+    };
+    for command in ["hako cluster generate-token", "oci ce cluster generate-token"] {
+        let listed = world.ok(&format!("{kubectl} {} get namespaces", token(command)));
+        assert!(listed.contains("kube-system"), "{listed}");
+    }
+    let refused = world.fails(&format!("{kubectl} --token x get namespaces"));
+    assert!(refused.contains("Unauthorized") || refused.contains("logged in"), "{refused}");
+}
