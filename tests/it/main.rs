@@ -6,5 +6,6 @@ mod input;
 mod journey;
 mod kill;
 mod oci;
+mod pools;
 mod telemetry;
 mod workload;
