@@ -119,5 +119,5 @@ fn tells_that_no_host_offers_the_shape(world: &World) {
         (pool["lifecycleState"] == "NEEDS_ATTENTION").then_some(pool)
     });
     assert_eq!(pool["lifecycleDetails"], "hosts are short: no host offers Pod.Standard.A1.Flex");
-    world.ok("hako virtual-node-pool delete arm --cluster demo --yes --wait");
+    world.ok("hako virtual-node-pool delete arm --cluster demo --wait");
 }

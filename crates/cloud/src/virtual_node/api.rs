@@ -10,7 +10,7 @@ use crate::{
     error::not_found,
     openapi::PageParams,
     rest::{Caller, Params, Sort, SortKey, accepted, resource, time},
-    virtual_node_pool::{Pool, operation, store},
+    virtual_node_pool::{LifecycleState, Pool, operation, store},
 };
 use axum::{
     extract::{Path, State},
@@ -63,7 +63,7 @@ fn response(pool: &Pool, node: VirtualNode) -> VirtualNodeResponse {
         subnet_id: node.subnet_id,
         nsg_ids: pool.spec.nsg_ids.clone(),
         private_ip: node.private_ip,
-        virtual_node_error: node.details.clone(),
+        virtual_node_error: node.details.clone().filter(|_| node.state == LifecycleState::NeedsAttention),
         lifecycle_state: node.state.as_str(),
         lifecycle_details: node.details,
         time_created: time(node.created_ms),

@@ -2,7 +2,7 @@
 
 use super::LifecycleState;
 use domain::VirtualNodeId;
-use std::collections::BTreeMap;
+use std::{cmp::Reverse, collections::BTreeMap};
 
 /// How long a node may take to become ready before its pool needs attention.
 pub(crate) const READY_WITHIN_MS: i64 = 60_000;
@@ -218,49 +218,69 @@ fn let_go(node: &NodeView, observed: &Observed, now_ms: i64) -> Vec<Action> {
     }
 }
 
+/// Nodes in an availability domain, and in one fault domain of it: what nodes are spread over.
+#[derive(Debug, Default)]
+struct Crowds<'a> {
+    domains: BTreeMap<&'a str, usize>,
+    places: BTreeMap<&'a (String, String), usize>,
+}
+
+impl<'a> Crowds<'a> {
+    fn of(nodes: impl Iterator<Item = &'a NodeView>) -> Self {
+        let mut crowds = Self::default();
+        nodes.for_each(|node| crowds.add(&node.place));
+        crowds
+    }
+
+    fn add(&mut self, place: &'a (String, String)) {
+        *self.domains.entry(&place.0).or_default() += 1;
+        *self.places.entry(place).or_default() += 1;
+    }
+
+    fn remove(&mut self, place: &'a (String, String)) {
+        self.domains.entry(&place.0).and_modify(|count| *count -= 1);
+        self.places.entry(place).and_modify(|count| *count -= 1);
+    }
+
+    fn at(&self, place: &(String, String)) -> (usize, usize) {
+        let domain = self.domains.get(place.0.as_str()).copied().unwrap_or(0);
+        (domain, self.places.get(place).copied().unwrap_or(0))
+    }
+}
+
 /// The nodes that are missed least: without a Node first, then not ready; then those where there are most, so that the
 /// rest stay spread, then with the fewest pods, then the youngest.
 fn least_missed(nodes: &[&NodeView], count: usize) -> Vec<VirtualNodeId> {
-    let mut at: BTreeMap<&(String, String), usize> = BTreeMap::new();
-    for node in nodes {
-        *at.entry(&node.place).or_default() += 1;
+    if count >= nodes.len() {
+        return nodes.iter().map(|node| node.id.clone()).collect();
     }
-    let places: Vec<&(String, String)> = at.keys().copied().collect();
-    let mut crowd: Vec<usize> = at.into_values().collect();
-    let mut left: Vec<(usize, &NodeView)> =
-        nodes.iter().filter_map(|node| Some((places.binary_search(&&node.place).ok()?, *node))).collect();
+    let mut crowds = Crowds::of(nodes.iter().copied());
+    let mut left: Vec<&NodeView> = nodes.to_vec();
     let mut going = Vec::new();
     while going.len() < count {
-        let worth = |place: usize, node: &NodeView| match &node.object {
-            None => (0, 0, 0),
-            Some(object) if object.ready.is_err() => (1, 0, object.pods),
-            Some(object) => (2, usize::MAX - crowd[place], object.pods),
+        let worth = |node: &NodeView| match &node.object {
+            None => (0, Reverse((0, 0)), 0),
+            Some(object) if object.ready.is_err() => (1, Reverse((0, 0)), object.pods),
+            Some(object) => (2, Reverse(crowds.at(&node.place)), object.pods),
         };
         // Of equals the first is found, and the youngest are last.
-        let least = left.iter().enumerate().rev().min_by_key(|(_, (place, node))| worth(*place, node));
-        let Some(index) = least.map(|(index, _)| index) else { break };
-        let (place, node) = left.remove(index);
-        crowd[place] -= 1;
+        let least = left.iter().enumerate().rev().min_by_key(|(_, node)| worth(node)).map(|(index, _)| index);
+        let Some(index) = least else { break };
+        let node = left.remove(index);
+        crowds.remove(&node.place);
         going.push(node.id.clone());
     }
     going
 }
 
-/// New nodes, each where there are fewest.
+/// New nodes, each where there are fewest: in the availability domain, then in its fault domain.
 fn additions(observed: &Observed, staying: &[&NodeView], wanted: usize) -> Vec<Action> {
-    let mut counts: Vec<(usize, &(String, String))> = observed
-        .places
-        .iter()
-        .map(|place| {
-            let there = |node: &&&NodeView| node.place == *place && !observed.is_outdated(node);
-            (staying.iter().filter(there).count(), place)
-        })
-        .collect();
+    let mut crowds = Crowds::of(staying.iter().copied().filter(|node| !observed.is_outdated(node)));
     let mut actions = Vec::new();
     for _ in staying.len()..wanted {
-        let Some(least) = counts.iter_mut().min_by_key(|(count, _)| *count) else { break };
-        least.0 += 1;
-        actions.push(Action::Add(least.1.0.clone(), least.1.1.clone()));
+        let Some(place) = observed.places.iter().min_by_key(|place| crowds.at(place)) else { break };
+        crowds.add(place);
+        actions.push(Action::Add(place.0.clone(), place.1.clone()));
     }
     actions
 }

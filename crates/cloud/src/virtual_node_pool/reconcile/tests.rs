@@ -69,6 +69,22 @@ fn a_new_pool_spreads_its_nodes_over_fault_domains() {
 }
 
 #[test]
+fn nodes_are_spread_over_availability_domains_first() {
+    let mut pool = observed(LifecycleState::Creating, 4, &[]);
+    let place = |domain: &str, fault: &str| (domain.to_owned(), fault.to_owned());
+    pool.places = vec![place("A", "F1"), place("A", "F2"), place("B", "F1")];
+    let adds = ["Add(\"A\", \"F1\")", "Add(\"B\", \"F1\")", "Add(\"A\", \"F2\")", "Add(\"B\", \"F1\")"];
+    assert_eq!(told(&pool, 1), adds);
+    // Down to two: one of each availability domain stays.
+    let mut shrinks = observed(LifecycleState::Updating, 2, &["a", "a", "a", "a"]);
+    for (node, at) in shrinks.nodes.iter_mut().zip([0, 1, 2, 2]) {
+        node.place = pool.places[at].clone();
+    }
+    shrinks.places = pool.places;
+    assert_eq!(told(&shrinks, 1), ["Retire(n3)", "Retire(n1)"]);
+}
+
+#[test]
 fn nodes_are_registered_then_waited_for_then_active() {
     check(LifecycleState::Creating, 1, &["c-"], 1, &["Register(n0)"]);
     check(LifecycleState::Creating, 1, &["cu"], 1, &[]);
