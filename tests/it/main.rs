@@ -7,5 +7,6 @@ mod journey;
 mod kill;
 mod oci;
 mod pools;
+mod schema;
 mod telemetry;
 mod workload;

@@ -1,8 +1,10 @@
 """Drives the cloud with OCI's own clients, and compares with the table of what is offered.
 
-    drive.py OPERATIONS.json [SERVICE...]
+    drive.py --services
+    drive.py OPERATIONS.json SERVICE...
 
-Needs the variables of env.sh. Says which operations were called, and fails at the first answer that is not what the
+The first names what there is: the services, and `commands`, which uses the command. The second drives what is named,
+with the variables of env.sh. It says which operations were called, and fails at the first answer that is not what the
 SDK's models say, at an operation that the table calls offered and nobody drove, and at one that it calls refused and
 that answers otherwise. A service is a module of this directory: `service()` makes its client, `drive(service)` uses it.
 """
@@ -50,11 +52,13 @@ def check(name, table):
 
 
 def main():
-    """Everything, or what is named."""
+    """What is named."""
+    if sys.argv[1] == "--services":
+        print("\n".join([*SERVICES, "commands"]))
+        return
     with open(sys.argv[1], encoding="utf-8") as file:
         table = json.load(file)
-    names = sys.argv[2:] or [*SERVICES, "commands"]
-    for name in names:
+    for name in sys.argv[2:]:
         if name == "commands":
             commands.drive(oci.config.from_file(os.environ["OCI_CONFIG_FILE"])["tenancy"])
             print("commands: oci and kubectl agree")

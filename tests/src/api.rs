@@ -1,7 +1,9 @@
 //! The Kubernetes API and the cloud API without a client in between: for many requests at once, and for bad ones.
 
 use crate::world::World;
-use serde_json::Value;
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use serde_json::{Value, json};
+use std::time::SystemTime;
 
 /// A caller of the gateway.
 #[derive(Debug, Clone)]
@@ -34,6 +36,22 @@ impl Api {
         let credential = world.json(&format!("hako cluster generate-token --cluster-id {id}"));
         let token = credential["status"]["token"].as_str().expect("a credential holds a token");
         Self::with_token(world, &format!("/clusters/{id}"), token)
+    }
+
+    /// The cloud API, with a token of the first administrator's that is good for most of an hour.
+    ///
+    /// # Panics
+    /// If no token can be made.
+    #[must_use]
+    pub fn cloud(world: &World) -> Self {
+        let tenant = world.cloud.default_tenant().expect("the cloud has a tenant");
+        let key = std::fs::read(tenant.key_file).expect("the tenant has a key");
+        let key = EncodingKey::from_ec_pem(&key).expect("the key is an EC one");
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("it is after 1970").as_secs();
+        let claims = json!({"iss": "hako", "sub": tenant.user_id, "aud": "hako", "iat": now, "exp": now + 3500});
+        let header = Header { kid: Some(tenant.fingerprint), ..Header::new(Algorithm::ES256) };
+        let token = jsonwebtoken::encode(&header, &claims, &key).expect("a token can be signed");
+        Self::with_token(world, "", &token)
     }
 
     /// Anything below the gateway's URL, with any token; an empty one sends none.

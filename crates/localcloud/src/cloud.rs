@@ -284,7 +284,7 @@ impl Cloud {
 
     /// Python of the virtual environment with OCI's SDK, if that was fetched.
     pub fn oci_python(&self) -> PathBuf {
-        clients::oci(&self.options.cache).join("bin/python")
+        clients::OCI.directory(&self.options.cache).join("bin/python")
     }
 
     /// The state directory, canonical.

@@ -28,7 +28,7 @@ pub(crate) fn link_commands(site: Site<'_>) -> anyhow::Result<()> {
         link(&directory.join("kubectl"), "kubectl")?;
         link(&directory.join("helm"), "helm")?;
     }
-    let oci = clients::oci(&site.options.cache).join("bin/oci");
+    let oci = clients::OCI.directory(&site.options.cache).join("bin/oci");
     if oci.exists() {
         link(&oci, "oci")?;
     }

@@ -82,13 +82,18 @@ pub(crate) async fn serve(State(gateway): State<Arc<Gateway>>, request: Request)
 }
 
 /// A cluster's own host name comes first, then the path. Clients that reach the gateway by its address name the cluster
-/// in the TLS handshake only.
+/// in the TLS handshake only: that counts for paths that a cluster has, since others may share the connection.
 fn route(gateway: &Gateway, request: &Request) -> Route {
-    let at_host = gateway.cluster_domain.as_deref().and_then(|domain| {
-        let named = host::of(request.uri(), request.headers()).and_then(|host| host::cluster(host, domain));
-        named.or_else(|| host::cluster(&request.extensions().get::<ServerName>()?.0, domain))
-    });
-    at_host.map_or_else(|| Route::of(request.uri().path()), Route::KubeAtHost)
+    let by_path = || Route::of(request.uri().path());
+    let Some(domain) = &gateway.cluster_domain else { return by_path() };
+    let named = |host: &str| host::cluster(host, domain);
+    if let Some(cluster) = host::of(request.uri(), request.headers()).and_then(named) {
+        return Route::KubeAtHost(cluster);
+    }
+    match (by_path(), request.extensions().get::<ServerName>().and_then(|name| named(&name.0))) {
+        (Route::InPod | Route::Nothing, Some(cluster)) => Route::KubeAtHost(cluster),
+        (route, _) => route,
+    }
 }
 
 async fn pass(

@@ -284,7 +284,7 @@ pub(super) async fn insert_key(
 ) -> Result<Option<ApiKey>, sqlx::Error> {
     let row = sqlx::query(
         "insert into api_keys (kid, user_id, public_key_pem, created_ms) values ($1, $2, $3, $4)
-         on conflict (kid) do nothing returning fingerprint_md5, public_key_pem, created_ms",
+         on conflict do nothing returning fingerprint_md5, public_key_pem, created_ms",
     )
     .bind(key.fingerprint())
     .bind(user)

@@ -38,17 +38,21 @@ async fn a_client_that_knows_only_the_address_names_its_cluster_in_the_handshake
     let key = Key::generate();
     world.register(&key);
     let cluster = ClusterId::generate();
-    let token = key.token(json!({"aud": cluster}));
-    let mut stream = world.raw_as(&format!("{}.clusters.example", cluster.unique())).await;
-    let head = format!(
-        "GET /api HTTP/1.1\r\nHost: 10.0.0.1:6443\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\r\n"
-    );
-    stream.write_all(head.as_bytes()).await.unwrap();
-    let mut text = String::new();
-    // The gateway ends the connection as HTTP says, without TLS's own goodbye.
-    let _ = stream.read_to_string(&mut text).await;
-    assert!(text.starts_with("HTTP/1.1 200"), "{text}");
+    let get = async |path: &str, token: String| {
+        let mut stream = world.raw_as(&format!("{}.clusters.example", cluster.unique())).await;
+        let head = format!("GET {path} HTTP/1.1\r\nHost: 10.0.0.1:6443\r\nAuthorization: Bearer {token}\r\n");
+        stream.write_all(format!("{head}Connection: close\r\n\r\n").as_bytes()).await.unwrap();
+        let mut text = String::new();
+        // The gateway ends the connection as HTTP says, without TLS's own goodbye.
+        let _ = stream.read_to_string(&mut text).await;
+        assert!(text.starts_with("HTTP/1.1 200"), "{text}");
+        text
+    };
+    let text = get("/api", key.token(json!({"aud": cluster}))).await;
     assert!(text.contains(&format!("\"path\":\"/clusters/{cluster}/api\"")), "{text}");
+    // The gateway's own paths stay its own.
+    let text = get("/20180222/clusters", key.token(json!({}))).await;
+    assert!(text.contains("\"path\":\"/20180222/clusters\""), "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
