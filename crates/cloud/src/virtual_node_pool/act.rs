@@ -28,6 +28,8 @@ use std::{sync::Arc, time::Duration};
 const AGAIN: Duration = Duration::from_millis(20);
 /// Pause while pods leave; Node events come by themselves.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// Pause while nothing can be done but to see whether hosts or nodes are well again.
+const LOOK_SELDOM: Duration = Duration::from_secs(5);
 /// Nodes added in one run: the others follow in the next ones, and a caller's change is seen in between.
 const ADDITIONS: usize = 200;
 /// Nodes worked on at a time; each may need a database connection.
@@ -62,9 +64,11 @@ pub(crate) async fn run(cloud: &Cloud, id: &VirtualNodePoolId) -> Result<Next, E
         return Ok(Next::After(AGAIN));
     }
     let moved = actions.iter().any(|action| !matches!(action, Action::Evict(_) | Action::Mark(..)));
+    let rests = pool.work_request_id.is_none() && rows.iter().all(|row| row.state != LifecycleState::Deleting);
     Ok(match pool.state {
         _ if moved => Next::After(AGAIN),
         LifecycleState::Active => Next::Settled,
+        LifecycleState::NeedsAttention if rests => Next::After(LOOK_SELDOM),
         _ => Next::After(LOOK_AGAIN),
     })
 }
