@@ -285,16 +285,20 @@ impl Core {
         match self.rows.get_mut(&uid) {
             Some(known) if known.body.generation >= row.body.generation || known.phase != Phase::Placed => {
                 if known.phase == Phase::Waiting && known.body.generation < row.body.generation {
+                    (known.ocpu_milli, known.memory_bytes) = (row.ocpu_milli, row.memory_bytes);
                     known.body = row.body;
                     effects.dirty.insert(uid.clone());
                 }
             }
             Some(known) => {
                 let attachment = known.body.attachment.take();
+                // A pod that was resized takes what it asks for now.
+                (known.ocpu_milli, known.memory_bytes) = (row.ocpu_milli, row.memory_bytes);
                 known.body = Placement { attachment, ..row.body };
                 effects.dirty.insert(uid.clone());
                 let host = known.host.clone().expect("a placed row has a host");
-                effects.to_hosts.push((host, Message::Placement(known.body.clone())));
+                effects.to_hosts.push((host.clone(), Message::Placement(known.body.clone())));
+                self.recount(&host);
             }
             None => {
                 self.rows.insert(uid.clone(), row);

@@ -193,6 +193,7 @@ async fn upsert_placements(db: &mut sqlx::PgConnection, sealer: &Sealer, rows: &
                               $8::text[], $9::text[], $10::bigint[], $11::bigint[], $12::boolean[], $13::text[],
                               $14::integer[], $15::bytea[], $16::text[], $17::text[])
          on conflict (uid) do update set generation = excluded.generation, phase = excluded.phase,
+             ocpu_milli = excluded.ocpu_milli, memory_bytes = excluded.memory_bytes,
              host_id = excluded.host_id, address = excluded.address, grace_seconds = excluded.grace_seconds,
              body = excluded.body",
     )

@@ -225,3 +225,21 @@ fn a_fault_domain_that_fell_silent_makes_nobody_wait() {
     core.judge(later, 0, PATIENCE, &mut effects);
     assert_eq!(core.rows["p"].host, Some(HostId("free".into())));
 }
+
+#[test]
+fn a_resized_pod_takes_what_it_asks_for_now() {
+    let mut core = core();
+    let mut effects = Effects::default();
+    core.connect(host("h", "1", 8), vec![], &mut effects);
+    let sized = |uid: &str, generation: u64, gib: u64| {
+        let mut row = row(uid);
+        (row.body.generation, row.memory_bytes) = (generation, gib << 30);
+        row
+    };
+    core.put(sized("p", 1, 6), &mut effects);
+    core.put(sized("q", 1, 4), &mut effects);
+    assert_eq!(core.rows["q"].phase, Phase::Waiting);
+    core.put(sized("p", 2, 3), &mut effects);
+    core.place_waiting(&mut effects);
+    assert_eq!((core.rows["q"].phase, core.rows["p"].memory_bytes), (Phase::Placed, 3 << 30));
+}
