@@ -110,7 +110,6 @@ fn forget(config: &mut Value, server: &str) {
 /// The token plugin: this very command with this very profile, wherever kubectl is called from.
 fn set_plugin(config: &mut Value, client: &Client) -> Result<(), Error> {
     let command = std::env::current_exe().map_err(Error::io("find this command"))?;
-    let file = std::path::absolute(&client.profile.file).map_err(Error::io("find the configuration"))?;
     let Some(users) = config["users"].as_sequence_mut() else { return Ok(()) };
     for user in users {
         let exec = &mut user["user"]["exec"];
@@ -119,10 +118,16 @@ fn set_plugin(config: &mut Value, client: &Client) -> Result<(), Error> {
             let pair = [("name".into(), name.into()), ("value".into(), value.into())];
             Value::Mapping(Mapping::from_iter(pair))
         };
-        exec["env"] = Value::Sequence(vec![
+        let mut variables = vec![
             variable("HAKO_PROFILE", &client.profile.name),
-            variable("HAKO_CONFIG", &file.display().to_string()),
-        ]);
+            // A file in OCI's form does not say it.
+            variable("HAKO_ENDPOINT", &client.profile.endpoint),
+        ];
+        if let Some(file) = &client.profile.file {
+            let file = std::path::absolute(file).map_err(Error::io("find the configuration"))?;
+            variables.push(variable("HAKO_CONFIG", &file.display().to_string()));
+        }
+        exec["env"] = Value::Sequence(variables);
     }
     Ok(())
 }

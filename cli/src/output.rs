@@ -30,6 +30,11 @@ impl Output {
         }
     }
 
+    /// Prints an object of no known form: as a table it would lose most of itself.
+    pub(crate) fn raw(self, object: &Value) -> Result<(), Error> {
+        self.whole(object)
+    }
+
     fn whole(self, value: &Value) -> Result<(), Error> {
         let text = match self.0 {
             Format::Yaml => serde_yaml_ng::to_string(value).map_err(Error::io("print YAML"))?,
@@ -41,7 +46,12 @@ impl Output {
 
 /// Writes to stdout; a reader that has gone away is no error.
 pub(crate) fn write(text: &str) -> Result<(), Error> {
-    match std::io::stdout().write_all(text.as_bytes()) {
+    write_bytes(text.as_bytes())
+}
+
+/// The same for what need not be text.
+pub(crate) fn write_bytes(bytes: &[u8]) -> Result<(), Error> {
+    match std::io::stdout().write_all(bytes) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Error::io("print")(error)),
         _ => Ok(()),
     }
@@ -64,6 +74,9 @@ fn cell(value: Option<&Value>) -> String {
     match value {
         None | Some(Value::Null) => "-".to_owned(),
         Some(Value::String(text)) => text.clone(),
+        Some(Value::Array(items)) if items.iter().all(Value::is_string) => {
+            items.iter().filter_map(Value::as_str).collect::<Vec<_>>().join("; ")
+        }
         Some(other) => other.to_string(),
     }
 }

@@ -1,12 +1,13 @@
 //! What ran, and what it costs.
 
 use crate::{
-    args::{Format, UsageVerb},
+    args::Format,
     client::Client,
     cluster,
     error::Error,
     output::{Column, Output},
 };
+use clap::Subcommand;
 
 const COLUMNS: &[Column] = &[
     Column("NAMESPACE", "/namespace"),
@@ -20,9 +21,23 @@ const COLUMNS: &[Column] = &[
     Column("CURRENCY", "/currency"),
 ];
 
+/// What to do with usage.
+#[derive(Debug, Subcommand)]
+pub(crate) enum UsageVerb {
+    /// List what each pod used and what that costs so far
+    List {
+        /// Cluster, by name or OCID; also one that was deleted, by OCID
+        #[arg(long)]
+        cluster: String,
+        /// Only pods of this namespace
+        #[arg(long, short)]
+        namespace: Option<String>,
+    },
+}
+
 pub(crate) async fn run(client: &Client, out: Output, verb: UsageVerb) -> Result<(), Error> {
     let UsageVerb::List { cluster, namespace } = verb;
-    let id = cluster::resolve(client, &cluster).await?;
+    let id = cluster::KIND.find(client, &cluster).await?;
     let mut query = vec![("clusterId", id.as_str())];
     query.extend(namespace.as_deref().map(|namespace| ("namespace", namespace)));
     let pods = client.list("/usage/v1/pods", &query).await?;

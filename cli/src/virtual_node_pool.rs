@@ -1,25 +1,35 @@
 //! Pools of virtual nodes, and their nodes.
 
 use crate::{
-    args::{NodeVerb, PoolVerb},
+    args::{Extra, Listing, Removal, Target, Wait},
     client::{self, Client},
     cluster,
     error::Error,
+    nsg,
     output::{Column, Output},
-    work_request::{self, Outcome},
+    request::{Body, pair},
+    resource::{Kind, Scope},
+    subnet,
 };
-use reqwest::Method;
+use clap::{Args as Group, Subcommand};
 use serde_json::{Value, json};
 
-const BASE: &str = "/20180222/virtualNodePools";
-const COLUMNS: &[Column] = &[
-    Column("NAME", "/displayName"),
-    Column("STATE", "/lifecycleState"),
-    Column("SIZE", "/size"),
-    Column("SHAPE", "/podConfiguration/shape"),
-    Column("VERSION", "/kubernetesVersion"),
-    Column("ID", "/id"),
-];
+const KIND: Kind = Kind {
+    noun: "virtual node pool",
+    command: "hako virtual-node-pool",
+    path: "/20180222/virtualNodePools",
+    name: "displayName",
+    scope: Scope::Compartment,
+    columns: &[
+        Column("NAME", "/displayName"),
+        Column("STATE", "/lifecycleState"),
+        Column("SIZE", "/size"),
+        Column("SHAPE", "/podConfiguration/shape"),
+        Column("VERSION", "/kubernetesVersion"),
+        Column("ID", "/id"),
+    ],
+    goes: ", and its nodes are drained first",
+};
 const NODE: &[Column] = &[
     Column("NAME", "/displayName"),
     Column("STATE", "/lifecycleState"),
@@ -29,107 +39,182 @@ const NODE: &[Column] = &[
     Column("ID", "/id"),
 ];
 
+/// A pool.
+#[derive(Debug, Group)]
+pub(crate) struct Pool {
+    #[command(flatten)]
+    target: Target,
+    /// Cluster of the pool, if it is given by name
+    #[arg(long)]
+    cluster: Option<String>,
+}
+
+/// What to do with pools of virtual nodes. A pool is given by its OCID, or by its name and `--cluster`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum PoolVerb {
+    /// Create a pool
+    Create {
+        /// Cluster of the pool
+        #[arg(long)]
+        cluster: String,
+        /// Name of the new pool
+        #[arg(long)]
+        name: String,
+        /// Number of nodes
+        #[arg(long)]
+        size: u32,
+        /// Shape of the pods [default: Pod.Standard.E4.Flex]
+        #[arg(long)]
+        pod_shape: Option<String>,
+        /// Subnet of the pods [default: the cluster's network's own]
+        #[arg(long, value_name = "NAME|OCID")]
+        pod_subnet: Option<String>,
+        /// Security group of the pods; may be repeated
+        #[arg(long = "pod-nsg", value_name = "NAME|OCID")]
+        pod_nsgs: Vec<String>,
+        /// Label of the nodes, as `key=value`; may be repeated
+        #[arg(long = "label", value_name = "KEY=VALUE")]
+        labels: Vec<String>,
+        /// Taint of the nodes, as `key=value:effect`; may be repeated
+        #[arg(long = "taint", value_name = "KEY=VALUE:EFFECT")]
+        taints: Vec<String>,
+        #[command(flatten)]
+        extra: Extra,
+        #[command(flatten)]
+        wait: Wait,
+    },
+    /// List pools
+    List {
+        /// Only those of this cluster
+        #[arg(long)]
+        cluster: Option<String>,
+        #[command(flatten)]
+        listing: Listing,
+    },
+    /// Show a pool
+    Get {
+        #[command(flatten)]
+        pool: Pool,
+    },
+    /// Change a pool; fewer nodes are drained first
+    Update {
+        #[command(flatten)]
+        pool: Pool,
+        /// New number of nodes
+        #[arg(long)]
+        size: Option<u32>,
+        /// Version to upgrade the nodes to; pods keep running
+        #[arg(long)]
+        kubernetes_version: Option<String>,
+        /// New name
+        #[arg(long)]
+        name: Option<String>,
+        #[command(flatten)]
+        extra: Extra,
+        #[command(flatten)]
+        wait: Wait,
+    },
+    /// Delete a pool; its pods move to other pools of the cluster or wait
+    Delete {
+        #[command(flatten)]
+        removal: Removal,
+        /// Cluster of the pool, if it is given by name
+        #[arg(long)]
+        cluster: Option<String>,
+        #[command(flatten)]
+        wait: Wait,
+    },
+}
+
+/// What to do with virtual nodes.
+#[derive(Debug, Subcommand)]
+pub(crate) enum NodeVerb {
+    /// List the nodes of a pool
+    List {
+        /// The pool
+        #[arg(long)]
+        pool: String,
+        /// Cluster of the pool, if it is given by name
+        #[arg(long)]
+        cluster: Option<String>,
+    },
+    /// Show a node of a pool
+    Get {
+        /// OCID of the node
+        id: String,
+        /// The pool
+        #[arg(long)]
+        pool: String,
+        /// Cluster of the pool, if it is given by name
+        #[arg(long)]
+        cluster: Option<String>,
+    },
+}
+
 pub(crate) async fn run(client: &Client, out: Output, verb: PoolVerb) -> Result<(), Error> {
     match verb {
-        PoolVerb::Create { cluster, name, size, pod_shape, labels, taints, wait } => {
+        PoolVerb::Create { cluster, name, size, pod_shape, pod_subnet, pod_nsgs, labels, taints, extra, wait } => {
             // A misused command line is told before anything is asked.
             let labels = labels.iter().map(|l| label(l)).collect::<Result<Vec<_>, _>>()?;
             let taints = taints.iter().map(|t| taint(t)).collect::<Result<Vec<_>, _>>()?;
-            let mut body = json!({
-                "compartmentId": client.compartment(),
-                "clusterId": cluster::resolve(client, &cluster).await?,
-                "displayName": name,
-                "size": size,
-                "initialVirtualNodeLabels": labels,
-                "taints": taints,
-            });
-            if let Some(shape) = pod_shape {
-                body["podConfiguration"] = json!({"shape": shape});
-            }
-            let work = client.change(Method::POST, BASE, Some(&body)).await?;
-            finish(client, out, work_request::follow(client, &work, wait).await?).await
+            let pods = Body::default()
+                .set("shape", pod_shape)
+                .set("subnetId", subnet::KIND.find_if(client, pod_subnet.as_deref()).await?)
+                .list("nsgIds", nsg::KIND.find_each(client, &pod_nsgs).await?);
+            let body = Body::default()
+                .set("clusterId", Some(cluster::KIND.find(client, &cluster).await?))
+                .set("displayName", Some(name))
+                .set("size", Some(size))
+                .list("initialVirtualNodeLabels", labels)
+                .list("taints", taints)
+                .set("podConfiguration", Some(pods).filter(|pods| !pods.is_empty()).map(Body::json));
+            KIND.create(client, out, (body, &extra), Some(wait)).await
         }
-        PoolVerb::List { cluster } => out.list(&list(client, cluster.as_deref()).await?, COLUMNS),
-        PoolVerb::Get { pool, cluster } => show(client, out, &resolve(client, &pool, cluster.as_deref()).await?).await,
-        PoolVerb::Update { pool, cluster, size, name, wait } => {
-            let mut body = serde_json::Map::new();
-            body.extend(size.map(|size| ("size".to_owned(), json!(size))));
-            body.extend(name.map(|name| ("displayName".to_owned(), json!(name))));
-            if body.is_empty() {
-                return Err(Error::Misused("nothing to change: give --size or --name".into()));
-            }
-            let path = format!("{BASE}/{}", resolve(client, &pool, cluster.as_deref()).await?);
-            let work = client.change(Method::PUT, &path, Some(&body.into())).await?;
-            finish(client, out, work_request::follow(client, &work, wait).await?).await
+        PoolVerb::List { cluster, listing } => {
+            let id = cluster::KIND.find_if(client, cluster.as_deref()).await?;
+            KIND.list(client, out, &listing, &of(id.as_deref())).await
         }
-        PoolVerb::Delete { pool, cluster, dry_run: true, .. } => {
-            let id = resolve(client, &pool, cluster.as_deref()).await?;
-            eprintln!(
-                "hako: nothing is deleted (--dry-run); without it this pool goes, and its nodes are drained first"
-            );
-            show(client, out, &id).await
+        PoolVerb::Get { pool } => {
+            KIND.show(client, out, &find(client, &pool.target, pool.cluster.as_deref()).await?).await
         }
-        PoolVerb::Delete { pool, cluster, dry_run: false, wait } => {
-            let path = format!("{BASE}/{}", resolve(client, &pool, cluster.as_deref()).await?);
-            let work = client.change(Method::DELETE, &path, None).await?;
-            match work_request::follow(client, &work, wait).await? {
-                Outcome::Begun(work) => Outcome::print_begun(out, &work),
-                Outcome::Done(id) => {
-                    eprintln!("hako: virtual node pool {id} is deleted");
-                    Ok(())
-                }
-            }
+        PoolVerb::Update { pool, size, kubernetes_version, name, extra, wait } => {
+            let id = find(client, &pool.target, pool.cluster.as_deref()).await?;
+            let body =
+                Body::default().set("size", size).set("kubernetesVersion", kubernetes_version).set("displayName", name);
+            KIND.update(client, out, &id, (body, &extra), Some(wait)).await
+        }
+        PoolVerb::Delete { removal, cluster, wait } => {
+            let id = find(client, &removal.target, cluster.as_deref()).await?;
+            KIND.delete_found(client, out, (&id, KIND.goes), removal.care, Some(wait)).await
         }
     }
 }
 
 pub(crate) async fn run_nodes(client: &Client, out: Output, verb: NodeVerb) -> Result<(), Error> {
-    let NodeVerb::List { pool, cluster } = verb;
-    let pool = resolve(client, &pool, cluster.as_deref()).await?;
-    out.list(&client.list(&format!("{BASE}/{pool}/virtualNodes"), &[]).await?, NODE)
-}
-
-async fn finish(client: &Client, out: Output, outcome: Outcome) -> Result<(), Error> {
-    match outcome {
-        Outcome::Begun(work) => Outcome::print_begun(out, &work),
-        Outcome::Done(id) => show(client, out, &id).await,
-    }
-}
-
-async fn show(client: &Client, out: Output, id: &str) -> Result<(), Error> {
-    out.one(&client.get(&format!("{BASE}/{id}")).await?, COLUMNS)
-}
-
-/// Pools that are not deleted, of one cluster or of all.
-async fn list(client: &Client, cluster: Option<&str>) -> Result<Vec<Value>, Error> {
-    let mut query = vec![("compartmentId", client.compartment())];
-    let cluster = match cluster {
-        Some(cluster) => Some(cluster::resolve(client, cluster).await?),
-        None => None,
+    let path = async |pool: String, cluster: Option<String>| -> Result<String, Error> {
+        let id = find(client, &Target { target: pool }, cluster.as_deref()).await?;
+        Ok(format!("{}/virtualNodes", KIND.path_of(&id)))
     };
-    query.extend(cluster.as_deref().map(|id| ("clusterId", id)));
-    let mut pools = client.list(BASE, &query).await?;
-    pools.retain(|pool| pool["lifecycleState"] != "DELETED");
-    Ok(pools)
+    match verb {
+        NodeVerb::List { pool, cluster } => out.list(&client.list(&path(pool, cluster).await?, &[]).await?, NODE),
+        NodeVerb::Get { id, pool, cluster } => {
+            let id = client::segment("virtual node", &id)?;
+            out.one(&client.get(&format!("{}/{id}", path(pool, cluster).await?)).await?, NODE)
+        }
+    }
 }
 
-async fn resolve(client: &Client, pool: &str, cluster: Option<&str>) -> Result<String, Error> {
-    if pool.is_empty() {
-        let text = "the pool's name is empty; `hako virtual-node-pool list` shows those there are";
-        return Err(Error::Misused(text.into()));
-    }
-    if pool.starts_with("ocid1.") {
-        return client::segment("virtual node pool", pool).map(str::to_owned);
-    }
-    let mut found = list(client, cluster).await?;
-    found.retain(|one| one["displayName"] == pool);
-    cluster::pick(&found, "virtual node pool", pool, "hako virtual-node-pool list")
+fn of(cluster: Option<&str>) -> Vec<(&str, &str)> {
+    cluster.map(|id| ("clusterId", id)).into_iter().collect()
+}
+
+async fn find(client: &Client, pool: &Target, cluster: Option<&str>) -> Result<String, Error> {
+    let cluster = cluster::KIND.find_if(client, cluster).await?;
+    KIND.find_with(client, &pool.target, &of(cluster.as_deref())).await
 }
 
 fn label(text: &str) -> Result<Value, Error> {
-    let (key, value) =
-        text.split_once('=').ok_or_else(|| Error::Misused(format!("--label {text:?}: write it as key=value")))?;
-    Ok(json!({"key": key, "value": value}))
+    pair("--label", text).map(|(key, value)| json!({"key": key, "value": value}))
 }
 
 fn taint(text: &str) -> Result<Value, Error> {

@@ -23,7 +23,23 @@ fn main() -> Result<(), Box<dyn Error>> {
     encoder.write_all(text.as_bytes())?;
     let target = PathBuf::from(env::var("OUT_DIR")?).join("descriptions.gz");
     fs::write(target, encoder.finish()?)?;
+    fs::write(PathBuf::from(env::var("OUT_DIR")?).join("first_minor.txt"), first_minors(&root)?)?;
     Ok(())
+}
+
+/// `definition minor` per line: the first release that has the definition, of those that k8s-openapi has. For a test.
+fn first_minors(root: &Path) -> Result<String, Box<dyn Error>> {
+    let mut first = std::collections::BTreeMap::new();
+    for minor in (33..=36).rev() {
+        let mut files = Vec::new();
+        walk(&root.join(format!("src/v1_{minor}")), &mut files)?;
+        for file in files {
+            let text = fs::read_to_string(file)?;
+            let line = text.lines().next().and_then(|l| l.strip_prefix("// Generated from definition "));
+            first.extend(line.map(|definition| (definition.to_owned(), minor)));
+        }
+    }
+    Ok(first.into_iter().map(|(definition, minor)| format!("{definition} {minor}\n")).collect())
 }
 
 /// Folder of the k8s-openapi crate: in cargo's registry, or wherever cargo says (vendored, patched).

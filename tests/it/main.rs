@@ -2,9 +2,12 @@
 //! containerd and real Postgres.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must stop")]
 
+mod cli;
 mod input;
+mod instance;
 mod journey;
 mod kill;
+mod lifecycle;
 mod oci;
 mod pools;
 mod schema;

@@ -10,8 +10,11 @@ use crate::operations;
 use crate::tidy;
 
 /// Programs that write checked-in files, as `cargo run` arguments; each takes `--check`.
-const GENERATORS: &[&[&str]] =
-    &[&["--package", "kube-schema", "--bin", "kube-schema-gen"], &["--package", "cloud", "--bin", "cloud-openapi"]];
+const GENERATORS: &[&[&str]] = &[
+    &["--package", "kube-schema", "--bin", "kube-schema-gen"],
+    &["--package", "cloud", "--bin", "cloud-openapi"],
+    &["--package", "hako", "--bin", "hako-help"],
+];
 
 /// Builds all programs.
 pub(crate) fn build(release: bool) -> anyhow::Result<()> {

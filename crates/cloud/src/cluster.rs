@@ -1,15 +1,18 @@
 //! Clusters: what a tenant asks for, the rules it must follow, and the life cycle from CREATING to DELETED.
 
 pub(crate) mod api;
+pub(crate) mod authority;
 pub(crate) mod kubeconfig;
 pub(crate) mod network;
 pub(crate) mod operation;
 pub(crate) mod reconcile;
+pub(crate) mod rotation;
 pub(crate) mod store;
 pub(crate) mod wire;
 
 use crate::{Error, access::Resource, caller::Owned, catalog, cidr::Cidr, error::invalid, words::words};
 use domain::{ClusterId, CompartmentId, TenantId, UserId};
+use kube_api::{ClusterFacts, KeyGenerations};
 use problem::oci;
 use wire::{CreateClusterDetails, Spec, UpdateClusterDetails};
 
@@ -20,6 +23,19 @@ words! {
         Basic = "BASIC_CLUSTER",
         /// All features, among them virtual nodes.
         Enhanced = "ENHANCED_CLUSTER",
+    }
+
+    /// How far a cluster's change of credentials is.
+    /// COMPLETED → ISSUING → WAITING → RETIRING → COMPLETED.
+    Rotation {
+        /// None is going on.
+        Completed = "COMPLETED",
+        /// New ones are made; work for the reconciler.
+        Issuing = "ISSUING",
+        /// New and old ones are good.
+        Waiting = "WAITING",
+        /// Old ones are ended; work for the reconciler.
+        Retiring = "RETIRING",
     }
 
     /// Where in its life a cluster is. Source: `ClusterLifecycleState`.
@@ -62,12 +78,28 @@ pub(crate) struct Cluster {
     pub(crate) services_cidr: Cidr,
     pub(crate) state: ClusterState,
     pub(crate) details: Option<String>,
+    /// Keeps its objects, runs nothing.
+    pub(crate) is_paused: bool,
+    pub(crate) keys: KeyGenerations,
+    pub(crate) rotation: Rotation,
+    /// When a waiting rotation goes on by itself.
+    pub(crate) rotation_due_ms: Option<i64>,
     pub(crate) spec: Spec,
     pub(crate) version: i64,
     pub(crate) work_request_id: Option<String>,
     pub(crate) created: Mark,
     pub(crate) updated: Option<Mark>,
     pub(crate) deleted: Option<Mark>,
+}
+
+impl ClusterType {
+    /// Most worker nodes. Source: OKE's limits.
+    pub(crate) const fn max_nodes(self) -> u32 {
+        match self {
+            Self::Basic => 1000,
+            Self::Enhanced => 2000,
+        }
+    }
 }
 
 impl Owned for Cluster {
@@ -84,6 +116,12 @@ impl Owned for Cluster {
 }
 
 impl Cluster {
+    /// What the Kubernetes API must know of it.
+    pub(crate) fn facts(&self) -> ClusterFacts {
+        let release = catalog::release(&self.kubernetes_version);
+        ClusterFacts { tenant: self.tenancy_id.clone(), release, keys: self.keys }
+    }
+
     pub(crate) fn etag(&self) -> String {
         crate::rest::etag(self.id.as_str(), self.version)
     }
@@ -119,7 +157,7 @@ pub(crate) fn plan(
     now_ms: i64,
 ) -> Result<Cluster, Error> {
     let kubernetes_version = match details.kubernetes_version {
-        None => catalog::DEFAULT_VERSION.to_owned(),
+        None => catalog::default_version().to_owned(),
         Some(version) => catalog::check_version(&version).map(|()| version)?,
     };
     let (pods_cidr, services_cidr) = network::plan(details.options.as_ref())?;
@@ -149,6 +187,10 @@ pub(crate) fn plan(
         services_cidr,
         state: ClusterState::Creating,
         details: None,
+        is_paused: false,
+        keys: KeyGenerations::default(),
+        rotation: Rotation::Completed,
+        rotation_due_ms: None,
         spec,
         version: 1,
         work_request_id: None,
@@ -158,15 +200,15 @@ pub(crate) fn plan(
     })
 }
 
-/// Applies an update to a cluster; checks all of it.
-pub(crate) fn apply(mut cluster: Cluster, details: UpdateClusterDetails) -> Result<Cluster, Error> {
+/// Applies an update to a cluster whose pools are at these versions; checks all of it.
+pub(crate) fn apply(mut cluster: Cluster, details: UpdateClusterDetails, pools: &[String]) -> Result<Cluster, Error> {
     if let Some(name) = details.name {
         cluster.name = check_name("name", name)?;
     }
     if let Some(version) = details.kubernetes_version
         && version != cluster.kubernetes_version
     {
-        catalog::check_upgrade(&cluster.kubernetes_version, &version)?;
+        catalog::check_upgrade(&cluster.kubernetes_version, &version, pools)?;
         cluster.kubernetes_version = version;
     }
     match (cluster.kind, details.kind) {
@@ -239,7 +281,7 @@ mod tests {
             (cluster.pods_cidr.to_string(), cluster.services_cidr.to_string()),
             ("10.244.0.0/16".into(), "10.96.0.0/16".into())
         );
-        assert_eq!(cluster.kubernetes_version, catalog::DEFAULT_VERSION);
+        assert_eq!(cluster.kubernetes_version, catalog::default_version());
     }
 
     #[test]
@@ -256,11 +298,11 @@ mod tests {
     fn enhanced_never_becomes_basic() {
         let cluster = planned(json!({"name": "a", "compartmentId": "x", "type": "ENHANCED_CLUSTER"})).unwrap();
         let back = serde_json::from_value(json!({"type": "BASIC_CLUSTER"})).unwrap();
-        assert!(apply(cluster, back).is_err());
+        assert!(apply(cluster, back, &[]).is_err());
         let cluster = planned(json!({"name": "a", "compartmentId": "x"})).unwrap();
         assert!(cluster.require_enhanced("virtual nodes").unwrap_err().to_string().contains("ENHANCED_CLUSTER"));
         let up = serde_json::from_value(json!({"type": "ENHANCED_CLUSTER", "name": "b"})).unwrap();
-        let cluster = apply(cluster, up).unwrap();
+        let cluster = apply(cluster, up, &[]).unwrap();
         assert_eq!((cluster.kind, cluster.name.as_str()), (ClusterType::Enhanced, "b"));
     }
 }

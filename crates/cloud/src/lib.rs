@@ -1,6 +1,6 @@
-//! The cloud API: OCI-shaped REST for clusters, pools of virtual nodes and work requests, and the reconcilers that make
-//! them so. Owns identity (tenancies, users, API keys) and the tables of `*_create_cloud.sql`. Never touches hosts
-//! (the fleet's) or Kubernetes objects other than Nodes and what bootstrap makes.
+//! The cloud API: OCI-shaped REST for clusters, pools of virtual nodes, container instances and work requests, and the
+//! reconcilers that make them so. Owns identity (tenancies, users, API keys) and the tables of `*_create_cloud.sql`.
+//! Touches hosts only by the fleet's placements, and never Kubernetes objects other than Nodes and what bootstrap makes.
 
 mod access;
 mod audit;
@@ -9,6 +9,7 @@ mod catalog;
 mod cidr;
 mod cluster;
 mod config;
+mod container_instance;
 mod directory;
 mod entity;
 mod error;
@@ -25,13 +26,15 @@ mod retry;
 mod sql;
 mod supply;
 mod tag;
+mod unoffered;
 mod virtual_node;
 mod virtual_node_pool;
 mod words;
 mod work_request;
 mod worker;
 
-pub use config::Config;
+pub use config::{Config, HostNames};
+pub use container_instance::hosts::Hosts;
 pub use directory::{Directory, Network};
 pub use error::Error;
 pub use quota::{LimitError, set_limit};
@@ -43,8 +46,8 @@ use axum::{
     response::Response,
     routing::{any, get},
 };
+use dashmap::DashMap;
 use domain::{Clock, ClusterId};
-use futures::future::BoxFuture;
 use http::Method;
 use kube_store::Stores;
 use problem::oci;
@@ -70,25 +73,18 @@ pub const AUDIT_PREFIX: &str = "/20190901";
 /// Largest body. Source: no request of the API comes near it.
 const MAX_BODY_BYTES: usize = 1 << 20;
 
-/// What the cloud API must know of hosts, and ask of them: ends what runs outside of a cluster's store when the cluster is
-/// deleted.
-pub trait ClusterHosts: Send + Sync + 'static {
-    /// Stops all pods of a cluster; true once nothing of it is left on any host. Safe to repeat.
-    fn remove_cluster(&self, cluster: ClusterId) -> BoxFuture<'_, Result<bool, String>>;
-
-    /// What hosts offer now, and whose pods wait for room.
-    fn supply(&self) -> BoxFuture<'_, Result<Supply, String>>;
-}
-
 /// The cloud API's state. Cheap to share.
 pub struct Cloud {
     pub(crate) db: PgPool,
     pub(crate) stores: Arc<Stores>,
     pub(crate) directory: Arc<Directory>,
     pub(crate) config: Config,
-    pub(crate) policies: policy::Policies,
+    pub(crate) policies: Arc<policy::Policies>,
+    /// Of what hosts are short.
     pub(crate) supply: supply::Watched,
-    hosts: Arc<dyn ClusterHosts>,
+    /// Certificates for clusters' host names.
+    pub(crate) leaves: DashMap<ClusterId, Arc<cluster::authority::Leaf>>,
+    pub(crate) hosts: Hosts,
     clock: Arc<dyn Clock>,
     queue: Queue<Key>,
 }
@@ -106,17 +102,27 @@ impl Cloud {
         db: PgPool,
         stores: Arc<Stores>,
         directory: Arc<Directory>,
-        hosts: Arc<dyn ClusterHosts>,
+        hosts: Hosts,
         clock: Arc<dyn Clock>,
         config: Config,
     ) -> Arc<Self> {
         let backoff = Backoff { base: Duration::from_millis(100), limit: Duration::from_secs(30), jitter: 0.2 };
-        let policies = policy::Policies::new(db.clone());
-        let (supply, queue) = (supply::Watched::default(), Queue::new(backoff));
-        Arc::new(Self { db, stores, directory, config, policies, supply, hosts, clock, queue })
+        let policies = Arc::clone(&directory.policies);
+        Arc::new(Self {
+            db,
+            stores,
+            directory,
+            config,
+            policies,
+            supply: supply::Watched::default(),
+            leaves: DashMap::new(),
+            hosts,
+            clock,
+            queue: Queue::new(backoff),
+        })
     }
 
-    /// Reconciles clusters and pools until `stop`.
+    /// Reconciles clusters, pools and container instances until `stop`.
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
         let queue = self.queue.clone();
         worker::run(self, queue, stop).await;
@@ -143,7 +149,7 @@ impl Cloud {
     }
 
     pub(crate) async fn hosts_clear(&self, cluster: &ClusterId) -> Result<bool, Error> {
-        self.hosts.remove_cluster(cluster.clone()).await.map_err(Error::Outside)
+        self.hosts.fleet.remove_cluster(cluster).await.map_err(|error| Error::Outside(error.to_string()))
     }
 }
 
@@ -154,8 +160,10 @@ fn public() -> OpenApiRouter<Arc<Cloud>> {
         .merge(virtual_node_pool::api::routes())
         .merge(virtual_node::api::routes())
         .merge(work_request::api::routes())
-        .merge(catalog::routes());
-    let instances = OpenApiRouter::new();
+        .merge(catalog::routes())
+        .merge(unoffered::routes());
+    let instances =
+        OpenApiRouter::new().merge(container_instance::api::routes()).merge(work_request::instances::routes());
     let core = OpenApiRouter::new().merge(identity::routes()).merge(network::routes());
     OpenApiRouter::with_openapi(openapi::head())
         .nest(PREFIX, shut(engine))
@@ -185,6 +193,7 @@ pub fn router(cloud: Arc<Cloud>) -> Router {
         .merge(openapi::serve(&document))
         .route("/internal/v1/keys/{kid}", get(identity::api::get_key))
         .route("/internal/v1/tenancies/{tenancy}/user", get(identity::api::get_user))
+        .route("/internal/v1/clusters/{id}/certificate", get(cluster::authority::api::get_certificate))
         .layer(axum::extract::DefaultBodyLimit::max(MAX_BODY_BYTES))
         .with_state(cloud)
 }

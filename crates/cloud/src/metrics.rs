@@ -98,6 +98,7 @@ impl Observer<Key> for Runs {
         let kind = match key {
             Key::Cluster(_) => "cluster",
             Key::Pool(..) => "virtual_node_pool",
+            Key::Instance(_) => "container_instance",
         };
         let outcome = match outcome {
             Outcome::Done => "done",

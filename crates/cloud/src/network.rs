@@ -10,7 +10,7 @@ mod vcn;
 pub(crate) use store::SubnetRange;
 
 use crate::{Cloud, Error, caller::Caller, cidr::Cidr, cluster, error::invalid, quota};
-use domain::{ClusterId, CompartmentId, SubnetId, TenantId, VcnId};
+use domain::{CompartmentId, SubnetId, TenantId, VcnId};
 use sqlx::PgConnection;
 use std::sync::Arc;
 use utoipa_axum::router::OpenApiRouter;
@@ -121,17 +121,23 @@ pub(crate) async fn default_vcn(
     Ok(id.as_str().to_owned())
 }
 
+/// The oldest subnet of the compartment's default network, which is made at first use.
+pub(crate) async fn default_subnet(
+    db: &mut PgConnection,
+    caller: &Caller,
+    compartment: &CompartmentId,
+    now_ms: i64,
+) -> Result<SubnetRange, Error> {
+    let vcn = default_vcn(db, caller, compartment, now_ms).await?;
+    let first = store::ranges(db, &vcn).await?.into_iter().next();
+    first.ok_or_else(|| invalid("the compartment's default network has no subnet any more; name one, or make one"))
+}
+
 /// The subnet from which a cluster's pods get their addresses.
 pub(crate) async fn subnet_of_pods(db: &mut PgConnection, cluster: &cluster::Cluster) -> Result<SubnetRange, Error> {
     let subnets = store::ranges(db, &cluster.vcn_id).await?;
     let found = subnets.into_iter().find(|subnet| subnet.range == cluster.pods_cidr);
     found.ok_or_else(|| invalid("the cluster's VCN has no subnet for pods any more; make one with the range podsCidr"))
-}
-
-/// The VCN of a cluster.
-pub(crate) async fn vcn_of_cluster(db: &mut PgConnection, cluster: &ClusterId) -> Result<String, Error> {
-    let found = cluster::store::get_all_tenants(db, cluster).await?;
-    Ok(found.map(|cluster| cluster.vcn_id).unwrap_or_default())
 }
 
 /// A subnet that the caller may use, by id.

@@ -21,6 +21,12 @@ words! {
         Clusters = "cluster-count",
         /// Virtual nodes that pools ask for.
         VirtualNodes = "virtual-node-count",
+        /// Container instances that are not deleted.
+        Instances = "container-instance-count",
+        /// OCPUs of container instances, stopped ones too: they can be started.
+        InstanceOcpus = "container-instance-ocpu-count",
+        /// Memory of container instances in GB, stopped ones too.
+        InstanceMemory = "container-instance-memory-gb",
         /// Networks.
         Vcns = "vcn-count",
     }
@@ -28,12 +34,14 @@ words! {
 
 impl Limit {
     /// All of them.
-    pub(crate) const ALL: [Self; 3] = [Self::Clusters, Self::VirtualNodes, Self::Vcns];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Clusters, Self::VirtualNodes, Self::Instances, Self::InstanceOcpus, Self::InstanceMemory, Self::Vcns];
 
     /// The service that it belongs to, in OCI's words.
     pub(crate) const fn service(self) -> &'static str {
         match self {
             Self::Clusters | Self::VirtualNodes => "container-engine",
+            Self::Instances | Self::InstanceOcpus | Self::InstanceMemory => "container-instances",
             Self::Vcns => "vcn",
         }
     }
@@ -43,6 +51,9 @@ impl Limit {
         match self {
             Self::Clusters => "Clusters",
             Self::VirtualNodes => "Virtual nodes of all clusters",
+            Self::Instances => "Container instances",
+            Self::InstanceOcpus => "OCPUs of container instances",
+            Self::InstanceMemory => "Memory of container instances in GB",
             Self::Vcns => "Virtual cloud networks",
         }
     }
@@ -52,6 +63,8 @@ impl Limit {
         match self {
             Self::Clusters => 20_000,
             Self::VirtualNodes => 50_000,
+            Self::Instances | Self::InstanceOcpus => 20_000,
+            Self::InstanceMemory => 200_000,
             Self::Vcns => 1_000,
         }
     }

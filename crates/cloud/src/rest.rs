@@ -18,7 +18,8 @@ use sqlx::{Postgres, QueryBuilder};
 const MAX_LIMIT: u32 = 1000;
 const DEFAULT_LIMIT: u32 = 100;
 const NEXT_PAGE: HeaderName = HeaderName::from_static("opc-next-page");
-const WORK_REQUEST: HeaderName = HeaderName::from_static("opc-work-request-id");
+/// Header that names the work request which was begun.
+pub(crate) const WORK_REQUEST: HeaderName = HeaderName::from_static("opc-work-request-id");
 
 /// Reads a JSON body: an object.
 pub(crate) fn body<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
@@ -90,6 +91,11 @@ impl<S: Send + Sync> FromRequestParts<S> for Params {
 impl Params {
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
+    }
+
+    /// All values of a parameter, as they are.
+    pub(crate) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.0.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
     pub(crate) fn required(&self, name: &str) -> Result<&str, Error> {
@@ -219,9 +225,29 @@ impl Page {
     /// The answer: the items, and a token if there are more.
     pub(crate) fn answer<T, W: Serialize>(
         &self,
+        rows: Vec<T>,
+        cursor: impl Fn(&T, &str) -> (SortKey, String),
+        wire: impl Fn(T) -> W,
+    ) -> Response {
+        self.answer_as(rows, cursor, wire, Value::Array)
+    }
+
+    /// The same for lists that are objects.
+    pub(crate) fn collection<T, W: Serialize>(
+        &self,
+        rows: Vec<T>,
+        cursor: impl Fn(&T, &str) -> (SortKey, String),
+        wire: impl Fn(T) -> W,
+    ) -> Response {
+        self.answer_as(rows, cursor, wire, |items| serde_json::json!({"items": items}))
+    }
+
+    fn answer_as<T, W: Serialize>(
+        &self,
         mut rows: Vec<T>,
         cursor: impl Fn(&T, &str) -> (SortKey, String),
         wire: impl Fn(T) -> W,
+        body: impl Fn(Vec<Value>) -> Value,
     ) -> Response {
         let more = rows.len() > self.limit as usize;
         rows.truncate(self.limit as usize);
@@ -230,7 +256,7 @@ impl Page {
             Cursor::write(self.sort, key, &id)
         });
         let items: Vec<Value> = rows.into_iter().map(|row| compact(wire(row))).collect();
-        let mut response = axum::Json(items).into_response();
+        let mut response = axum::Json(body(items)).into_response();
         if let Some(value) = next.and_then(|next| HeaderValue::try_from(next).ok()) {
             response.headers_mut().insert(NEXT_PAGE, value);
         }

@@ -35,9 +35,6 @@ words! {
     }
 }
 
-/// Most worker nodes of an Enhanced cluster. Source: OKE's limits.
-pub(crate) const MAX_NODES: u32 = 2000;
-
 /// One pool.
 #[derive(Debug, Clone)]
 pub(crate) struct Pool {
@@ -112,7 +109,7 @@ pub(crate) fn plan(
         virtual_node_pool_cycling_details: details.virtual_node_pool_cycling_details,
     };
     check_spec(&spec)?;
-    let size = check_size(details.size)?;
+    let size = check_size(details.size, cluster)?;
     cycling::check(spec.virtual_node_pool_cycling_details.as_ref(), size)?;
     Ok(Pool {
         id: VirtualNodePoolId::generate(),
@@ -133,13 +130,22 @@ pub(crate) fn plan(
     })
 }
 
-/// Applies an update to a pool; checks all of it.
-pub(crate) fn apply(mut pool: Pool, details: UpdatePoolDetails, config: &Config) -> Result<Pool, Error> {
+/// Applies an update to a pool of a cluster; checks all of it.
+pub(crate) fn apply(
+    mut pool: Pool,
+    details: UpdatePoolDetails,
+    cluster: &cluster::Cluster,
+    config: &Config,
+) -> Result<Pool, Error> {
     if let Some(name) = details.display_name {
         pool.display_name = cluster::check_name("displayName", name)?;
     }
     if let Some(size) = details.size {
-        pool.size = check_size(size)?;
+        pool.size = check_size(size, cluster)?;
+    }
+    if let Some(version) = details.kubernetes_version {
+        catalog::check_pool_upgrade(&cluster.kubernetes_version, &pool.kubernetes_version, &version)?;
+        pool.kubernetes_version = version;
     }
     let subnet = pool.spec.pod_configuration.subnet_id.clone().unwrap_or_default();
     let spec = &mut pool.spec;
@@ -170,9 +176,10 @@ pub(crate) fn apply(mut pool: Pool, details: UpdatePoolDetails, config: &Config)
     Ok(pool)
 }
 
-fn check_size(size: i64) -> Result<u32, Error> {
-    let fits = u32::try_from(size).ok().filter(|size| *size <= MAX_NODES);
-    fits.ok_or_else(|| invalid(format!("size must be a number from 0 to {MAX_NODES}")))
+fn check_size(size: i64, cluster: &cluster::Cluster) -> Result<u32, Error> {
+    let most = cluster.kind.max_nodes();
+    let fits = u32::try_from(size).ok().filter(|size| *size <= most);
+    fits.ok_or_else(|| invalid(format!("size must be a number from 0 to {most}")))
 }
 
 fn placements(

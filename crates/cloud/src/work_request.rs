@@ -1,10 +1,17 @@
 //! Work requests: what the cloud API's asynchronous operations do, step by step, for their caller to follow.
 
 pub(crate) mod api;
+pub(crate) mod instances;
 pub(crate) mod store;
 
-use crate::{access::Resource, caller::Owned, words::words};
+use crate::{
+    Cloud, Error,
+    access::{Resource, Verb},
+    caller::{Caller, Owned},
+    words::words,
+};
 use domain::{ClusterId, CompartmentId, TenantId, WorkRequestId};
+use problem::oci;
 
 words! {
     /// What is done. Source: `WorkRequestOperationType`.
@@ -25,6 +32,22 @@ words! {
         PoolCycling = "VIRTUALNODEPOOL_CYCLING",
         /// One virtual node is deleted.
         NodeDelete = "VIRTUALNODE_DELETE",
+        /// A container instance is made. Source of these: `OperationType` of Container Instances.
+        InstanceCreate = "CREATE_CONTAINER_INSTANCE",
+        /// A container instance is changed.
+        InstanceUpdate = "UPDATE_CONTAINER_INSTANCE",
+        /// A container instance is deleted.
+        InstanceDelete = "DELETE_CONTAINER_INSTANCE",
+        /// A container instance is moved to another compartment.
+        InstanceMove = "MOVE_CONTAINER_INSTANCE",
+        /// A container instance is started.
+        InstanceStart = "START_CONTAINER_INSTANCE",
+        /// A container instance is stopped.
+        InstanceStop = "STOP_CONTAINER_INSTANCE",
+        /// A container instance is stopped and started.
+        InstanceRestart = "RESTART_CONTAINER_INSTANCE",
+        /// A container is changed.
+        ContainerUpdate = "UPDATE_CONTAINER",
     }
 
     /// How far it is. Source: `WorkRequestStatus`.
@@ -41,6 +64,23 @@ words! {
         Canceling = "CANCELING",
         /// Given up: another operation came in between.
         Canceled = "CANCELED",
+    }
+}
+
+/// The APIs that have work requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Api {
+    /// Container Engine.
+    Engine,
+    /// Container Instances.
+    Instances,
+}
+
+impl Api {
+    /// Words of the operations of this API.
+    fn operations(self) -> Vec<String> {
+        let all = Operation::WORDS.iter().filter_map(|word| word.parse::<Operation>().ok());
+        all.filter(|operation| operation.api() == self).map(|operation| operation.as_str().to_owned()).collect()
     }
 }
 
@@ -76,6 +116,28 @@ impl Owned for WorkRequest {
 }
 
 impl Operation {
+    /// The API in which its work requests are found.
+    pub(crate) fn api(self) -> Api {
+        match self {
+            Self::ClusterCreate
+            | Self::ClusterUpdate
+            | Self::ClusterDelete
+            | Self::PoolCreate
+            | Self::PoolUpdate
+            | Self::PoolDelete
+            | Self::PoolCycling
+            | Self::NodeDelete => Api::Engine,
+            Self::InstanceCreate
+            | Self::InstanceUpdate
+            | Self::InstanceDelete
+            | Self::InstanceMove
+            | Self::InstanceStart
+            | Self::InstanceStop
+            | Self::InstanceRestart
+            | Self::ContainerUpdate => Api::Instances,
+        }
+    }
+
     /// `entityType` of its resource, and the path below which the resource is found.
     pub(crate) fn entity(self) -> (&'static str, &'static str) {
         match self {
@@ -84,6 +146,8 @@ impl Operation {
                 ("virtualnodepool", "/virtualNodePools/")
             }
             Self::NodeDelete => ("virtualnode", "/virtualNodes/"),
+            Self::ContainerUpdate => ("container", "/containers/"),
+            _ => ("containerInstance", "/containerInstances/"),
         }
     }
 
@@ -92,14 +156,30 @@ impl Operation {
         match (status, self) {
             (Status::Accepted | Status::InProgress | Status::Canceling, _) => "IN_PROGRESS",
             (Status::Failed, _) => "FAILED",
-            (Status::Succeeded, Self::ClusterCreate | Self::PoolCreate) => "CREATED",
-            (Status::Succeeded, Self::ClusterUpdate | Self::PoolUpdate | Self::PoolCycling) => "UPDATED",
-            (Status::Succeeded, Self::ClusterDelete | Self::PoolDelete | Self::NodeDelete) => "DELETED",
+            // Source: `ActionType` of Container Instances knows no cancelled work.
+            (Status::Canceled, operation) if operation.api() == Api::Instances => "FAILED",
+            (Status::Succeeded, Self::ClusterCreate | Self::PoolCreate | Self::InstanceCreate) => "CREATED",
+            (Status::Succeeded, Self::ClusterDelete | Self::PoolDelete | Self::NodeDelete | Self::InstanceDelete) => {
+                "DELETED"
+            }
+            (Status::Succeeded, _) => "UPDATED",
             (Status::Canceled, Self::ClusterCreate | Self::PoolCreate) => "CANCELED_CREATE",
-            (Status::Canceled, Self::ClusterUpdate | Self::PoolUpdate | Self::PoolCycling) => "CANCELED_UPDATE",
             (Status::Canceled, Self::ClusterDelete | Self::PoolDelete | Self::NodeDelete) => "CANCELED_DELETE",
+            (Status::Canceled, _) => "CANCELED_UPDATE",
         }
     }
+}
+
+/// Gives up a work request that has not begun.
+async fn cancel(cloud: &Cloud, caller: &Caller, id: &str) -> Result<(), Error> {
+    let found = store::get(&cloud.db, &caller.principal.tenant_id, id).await?;
+    let work: WorkRequest = caller.admit(Verb::Manage, found, id)?;
+    if store::cancel(&cloud.db, &work.id, cloud.now_ms()).await? {
+        return Ok(());
+    }
+    let message =
+        format!("the work request is {}; only what is ACCEPTED and has not begun can be cancelled", work.status);
+    Err(oci::Error::incorrect_state(message).into())
 }
 
 impl WorkRequest {

@@ -1,11 +1,12 @@
-//! What drives the reconcilers: a queue of clusters and pools, woken by requests, by Node events and by a period.
+//! What drives the reconcilers: a queue of clusters, pools and container instances, woken by requests, by events of Nodes and
+//! placements, and by a period.
 
 use crate::{
-    Cloud, Error, audit, cluster,
+    Cloud, Error, audit, cluster, container_instance,
     metrics::{Metrics, Runs},
     retry, supply, virtual_node_pool, work_request,
 };
-use domain::{ClusterId, VirtualNodePoolId};
+use domain::{ClusterId, ContainerInstanceId, VirtualNodePoolId};
 use kube_store::Signal;
 use reconcile::{Next, Queue, Reconcile};
 use std::{sync::Arc, time::Duration};
@@ -19,19 +20,21 @@ const PURGE: Duration = Duration::from_secs(3600);
 /// How long deleted clusters and ended work requests stay readable. Source: OCI keeps them for about 30 days.
 const KEEP_MS: i64 = 30 * 24 * 3600 * 1000;
 
-/// One thing to reconcile. The lane is the cluster: a busy one does not delay others.
+/// One thing to reconcile. The lane is the cluster, or the instance: a busy one does not delay others.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Key {
     Cluster(ClusterId),
     Pool(ClusterId, VirtualNodePoolId),
+    Instance(ContainerInstanceId),
 }
 
 impl reconcile::Key for Key {
-    type Lane = ClusterId;
+    type Lane = String;
 
-    fn lane(&self) -> ClusterId {
+    fn lane(&self) -> String {
         match self {
-            Self::Cluster(id) | Self::Pool(id, _) => id.clone(),
+            Self::Cluster(id) | Self::Pool(id, _) => id.to_string(),
+            Self::Instance(id) => id.to_string(),
         }
     }
 }
@@ -45,6 +48,7 @@ impl Reconcile<Key> for Work {
         match key {
             Key::Cluster(id) => cluster::reconcile::run(&self.0, id).await,
             Key::Pool(_, id) => virtual_node_pool::act::run(&self.0, id).await,
+            Key::Instance(id) => container_instance::act::run(&self.0, id).await,
         }
     }
 }
@@ -54,7 +58,9 @@ pub(crate) async fn run(cloud: Arc<Cloud>, queue: Queue<Key>, stop: Cancellation
     let config = reconcile::Config { workers: 8, resync: None, ..reconcile::Config::default() };
     let pool = reconcile::run(queue.clone(), config, Arc::new(Work(cloud.clone())), Arc::new(Runs), stop.clone());
     let rest = async {
-        tokio::join!(listen(&cloud, &queue), resync(&cloud, &queue), supply::watch(&cloud, &queue), purge(&cloud));
+        let instances = container_instance::hosts::listen(&cloud, &queue);
+        let supply = supply::watch(&cloud, &queue);
+        tokio::join!(listen(&cloud, &queue), instances, supply, resync(&cloud, &queue), purge(&cloud));
     };
     tokio::join!(pool, stop.run_until_cancelled(rest));
 }
@@ -62,15 +68,17 @@ pub(crate) async fn run(cloud: Arc<Cloud>, queue: Queue<Key>, stop: Cancellation
 async fn resync(cloud: &Cloud, queue: &Queue<Key>) {
     loop {
         let found = async {
-            let clusters = cluster::store::unsettled_all_tenants(&cloud.db).await?;
+            let clusters = cluster::store::unsettled_all_tenants(&cloud.db, cloud.now_ms()).await?;
             let pools = virtual_node_pool::store::unsettled_all_tenants(&cloud.db).await?;
-            Ok::<_, sqlx::Error>((clusters, pools))
+            let instances = container_instance::store::unsettled_all_tenants(&cloud.db).await?;
+            Ok::<_, sqlx::Error>((clusters, pools, instances))
         };
         match found.await {
-            Ok((clusters, pools)) => {
+            Ok((clusters, pools, instances)) => {
                 Metrics::registered().unsettled(clusters.len() + pools.len());
                 queue.add_all(clusters.into_iter().map(Key::Cluster));
                 queue.add_all(pools.into_iter().map(|(cluster, pool)| Key::Pool(cluster, pool)));
+                queue.add_all(instances.into_iter().map(Key::Instance));
             }
             Err(error) => tracing::warn!(%error, "could not look for unsettled clusters and pools: {error}"),
         }
@@ -103,6 +111,7 @@ async fn purge(cloud: &Cloud) {
             retry::purge_all_tenants(&cloud.db, now).await?;
             audit::purge_all_tenants(&cloud.db, now - audit::KEEP_MS).await?;
             cluster::store::purge_all_tenants(&cloud.db, now - KEEP_MS).await?;
+            container_instance::store::purge_all_tenants(&cloud.db, now - KEEP_MS).await?;
             work_request::store::purge_all_tenants(&cloud.db, now - KEEP_MS).await
         };
         if let Err(error) = purged.await {

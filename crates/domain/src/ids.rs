@@ -134,6 +134,12 @@ ocid! {
     WorkRequestId = "clustersworkrequest";
     /// A virtual cloud network.
     VcnId = "vcn";
+    /// Containers that run together without Kubernetes.
+    ContainerInstanceId = "computecontainerinstance";
+    /// One container of a container instance.
+    ContainerId = "computecontainer";
+    /// A container instance's place in a network.
+    VnicId = "vnic";
     /// A range of addresses of a virtual cloud network.
     SubnetId = "subnet";
     /// A set of rules about traffic of network interfaces.

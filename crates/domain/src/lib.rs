@@ -11,8 +11,9 @@ mod shape;
 pub use bill::{BILLED_MEMORY_GB, BILLED_OCPUS, BILLED_SIZE, BILLED_SIZE_EVENT, Bill, EXACT_SIZE, SHAPE_LABEL};
 pub use clock::{Clock, SystemClock, unix_ms};
 pub use ids::{
-    ApiKeyId, ClusterId, CompartmentId, GroupId, HostId, IdError, MembershipId, PolicyId, QuotaId, SecurityGroupId,
-    SubnetId, TenantId, UserId, VcnId, VirtualNodeId, VirtualNodePoolId, WorkRequestId,
+    ApiKeyId, ClusterId, CompartmentId, ContainerId, ContainerInstanceId, GroupId, HostId, IdError, MembershipId,
+    PolicyId, QuotaId, SecurityGroupId, SubnetId, TenantId, UserId, VcnId, VirtualNodeId, VirtualNodePoolId, VnicId,
+    WorkRequestId,
 };
 pub use pod_size::{BilledSize, ContainerSize, PodSize, pod_size};
 pub use principal::{PRINCIPAL_HEADER, Principal, PrincipalError};

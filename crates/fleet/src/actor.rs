@@ -3,7 +3,8 @@
 use crate::{
     agents::AgentsApi,
     closures::{self, ClosureSink},
-    core::{self, Core, Effects, Host, Patience, Row},
+    core::{self, Core, Effects, Host, Member, Patience, Row},
+    instances,
     metrics::Metrics,
     placements::PlacementsApi,
     store,
@@ -58,10 +59,28 @@ pub struct ClusterNetwork {
     pub tenant_id: String,
     /// The compartment it is charged to.
     pub compartment_id: String,
-    /// Range of pod addresses.
+    /// The network that it is in, with others: its VCN's id.
+    pub network_id: String,
+    /// Range of that network from which its pods' addresses are.
     pub pod_cidr: String,
     /// Range of Service addresses.
     pub service_cidr: String,
+}
+
+/// Whose placements a watcher is told of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Of {
+    Clusters,
+    Instances,
+}
+
+impl Of {
+    fn covers(self, event: &PlacementEvent) -> bool {
+        match &event.event {
+            Some(Event::State(state)) => (self == Self::Instances) == instances::is_instance(&state.cluster_id),
+            Some(Event::Synced(_)) | None => true,
+        }
+    }
 }
 
 /// Tells the fleet about clusters.
@@ -105,21 +124,23 @@ pub struct HostView {
 /// A queue to a host's agent.
 type ToAgent = mpsc::UnboundedSender<ControlMessage>;
 /// A queue to a watcher.
-type ToWatcher = mpsc::UnboundedSender<PlacementEvent>;
+pub(crate) type ToWatcher = mpsc::UnboundedSender<PlacementEvent>;
 
 pub(crate) enum Move {
-    Put { row: Box<Row>, reply: oneshot::Sender<Row> },
+    Put { row: Box<Row>, reply: oneshot::Sender<Option<Row>> },
     Remove { uid: String, grace_seconds: u32, reply: oneshot::Sender<()> },
-    Watch { to: ToWatcher },
+    Watch { of: Of, to: ToWatcher },
     Connect { host: Box<Host>, statuses: Vec<PlacementStatus>, to: ToAgent, session: u64 },
     Disconnect { host: HostId, session: u64 },
     Status { host: HostId, status: Box<PlacementStatus> },
     Alive { host: HostId },
     ToHost { host: HostId, message: Box<proto::fleet::control_message::Message> },
     Where { uid: String, reply: oneshot::Sender<Option<HostId>> },
-    Network { id: ClusterId, net: Box<core::Net>, reply: oneshot::Sender<()> },
-    HasNetwork { id: ClusterId, reply: oneshot::Sender<Option<(String, String)>> },
-    DropNetwork { id: ClusterId, reply: oneshot::Sender<Vec<String>> },
+    Network { id: String, net: Box<core::Net>, reply: oneshot::Sender<()> },
+    HasNetwork { id: String, reply: oneshot::Sender<bool> },
+    Join { cluster: ClusterId, member: Box<Member>, reply: oneshot::Sender<()> },
+    Member { cluster: ClusterId, reply: oneshot::Sender<Option<Member>> },
+    Leave { cluster: ClusterId, reply: oneshot::Sender<Vec<String>> },
     Hosts { reply: oneshot::Sender<Vec<HostView>> },
     Supply { reply: oneshot::Sender<core::Supply> },
 }
@@ -190,30 +211,41 @@ impl Fleet {
         answer.await.map_err(|_| FleetError::Unavailable("the change could not be stored; retry".into()))
     }
 
-    /// Tenant and compartment of a cluster, whose network is made if it has none yet.
-    pub(crate) async fn ensure_network(&self, id: &ClusterId) -> Result<(String, String), FleetError> {
-        if let Some(known) = self.ask(|reply| Move::HasNetwork { id: id.clone(), reply }).await? {
+    /// A cluster's place in its network; both are made if they are not there yet.
+    pub(crate) async fn ensure_member(&self, id: &ClusterId) -> Result<Member, FleetError> {
+        if let Some(known) = self.ask(|reply| Move::Member { cluster: id.clone(), reply }).await? {
             return Ok(known);
         }
         let wanted = self.directory.network(id.clone()).await;
         let wanted = wanted.ok_or_else(|| FleetError::NotFound(format!("cluster {id}")))?;
-        let net = store::ensure_network(&self.db, id, &wanted).await?;
-        self.ask(|reply| Move::Network { id: id.clone(), net: Box::new(net), reply }).await?;
-        Ok((wanted.tenant_id, wanted.compartment_id))
+        self.ensure_network(&wanted).await?;
+        let member = store::ensure_member(&self.db, id, &wanted).await?;
+        self.ask(|reply| Move::Join { cluster: id.clone(), member: Box::new(member.clone()), reply }).await?;
+        Ok(member)
     }
 
-    /// Stops all pods of a cluster that is being deleted; true once nothing of it is left on any host and its network is
-    /// forgotten. Safe to repeat until it is.
+    /// Makes the network that is wanted if it is not there yet.
+    pub(crate) async fn ensure_network(&self, wanted: &ClusterNetwork) -> Result<(), FleetError> {
+        let id = &wanted.network_id;
+        if self.ask(|reply| Move::HasNetwork { id: id.clone(), reply }).await? {
+            return Ok(());
+        }
+        let net = store::ensure_network(&self.db, id, wanted).await?;
+        self.ask(|reply| Move::Network { id: id.clone(), net: Box::new(net), reply }).await
+    }
+
+    /// Stops all pods of a cluster that is being deleted; true once nothing of it is left on any host and it is out of its
+    /// network. Safe to repeat until it is.
     ///
     /// # Errors
     /// If the database fails.
     pub async fn remove_cluster(&self, id: &ClusterId) -> Result<bool, FleetError> {
-        let left = self.ask(|reply| Move::DropNetwork { id: id.clone(), reply }).await?;
+        let left = self.ask(|reply| Move::Leave { cluster: id.clone(), reply }).await?;
         for uid in &left {
             self.ask(|reply| Move::Remove { uid: uid.clone(), grace_seconds: 0, reply }).await?;
         }
         if left.is_empty() {
-            store::delete_network(&self.db, id).await?;
+            store::delete_member(&self.db, id).await?;
         }
         Ok(left.is_empty())
     }
@@ -242,7 +274,7 @@ struct Actor {
     core: Core,
     queue: mpsc::Receiver<Move>,
     agents: HashMap<HostId, (u64, ToAgent)>,
-    watchers: Vec<ToWatcher>,
+    watchers: Vec<(Of, ToWatcher)>,
 }
 
 /// Answers that are given once the batch is stored.
@@ -288,7 +320,7 @@ impl Actor {
     fn apply(&mut self, message: Move, effects: &mut Effects, replies: &mut Vec<Reply>) {
         match message {
             Move::Put { row, reply } => {
-                let row = self.core.put(*row, effects).clone();
+                let row = self.core.put(*row, effects).cloned();
                 replies.push(Box::new(move || _ = reply.send(row)));
             }
             Move::Remove { uid, grace_seconds, reply } => {
@@ -296,7 +328,7 @@ impl Actor {
                 self.core.place_waiting(effects);
                 replies.push(Box::new(move || _ = reply.send(())));
             }
-            Move::Watch { to } => self.watch(to),
+            Move::Watch { of, to } => self.watch(of, to),
             Move::Connect { host, statuses, to, session } => {
                 self.agents.insert(host.id.clone(), (session, to));
                 self.core.connect(*host, statuses, effects);
@@ -317,6 +349,10 @@ impl Actor {
             }
             Move::Alive { host } => self.core.alive(&host, Instant::now()),
             Move::ToHost { host, message } => effects.to_hosts.push((host, *message)),
+            Move::Join { cluster, member, reply } => {
+                self.core.join(cluster.as_str(), *member, effects);
+                replies.push(Box::new(move || _ = reply.send(())));
+            }
             other => self.look_up(other, replies),
         }
     }
@@ -328,18 +364,18 @@ impl Actor {
                 drop(reply.send(host));
             }
             Move::HasNetwork { id, reply } => {
-                let net = self.core.nets.get(id.as_str());
-                drop(reply.send(net.map(|net| (net.tenant_id.clone(), net.compartment_id.clone()))));
+                let _ = reply.send(self.core.nets.contains_key(&id));
             }
+            Move::Member { cluster, reply } => drop(reply.send(self.core.members.get(cluster.as_str()).cloned())),
             Move::Network { id, net, reply } => {
-                self.core.nets.entry(id.as_str().to_owned()).or_insert(*net);
+                self.core.nets.entry(id).or_insert(*net);
                 replies.push(Box::new(move || _ = reply.send(())));
             }
-            Move::DropNetwork { id, reply } => {
-                let rows = self.core.rows.values().filter(|row| row.network == id.as_str());
+            Move::Leave { cluster, reply } => {
+                let rows = self.core.rows.values().filter(|row| row.body.cluster_id == cluster.as_str());
                 let left: Vec<String> = rows.map(|row| row.body.uid.clone()).collect();
                 if left.is_empty() {
-                    self.core.nets.remove(id.as_str());
+                    self.core.leave(cluster.as_str());
                 }
                 // Nothing is left once that is stored: the caller then removes what the rows depend on.
                 replies.push(Box::new(move || drop(reply.send(left))));
@@ -356,11 +392,11 @@ impl Actor {
         self.core.hosts.values().map(view).collect()
     }
 
-    fn watch(&mut self, to: ToWatcher) {
+    fn watch(&mut self, of: Of, to: ToWatcher) {
         let synced = PlacementEvent { event: Some(Event::Synced(true)) };
         let all = self.core.snapshot().into_iter().map(core::placement_event).chain([synced]);
-        if all.into_iter().all(|event| to.send(event).is_ok()) {
-            self.watchers.push(to);
+        if all.into_iter().filter(|event| of.covers(event)).all(|event| to.send(event).is_ok()) {
+            self.watchers.push((of, to));
         }
     }
 
@@ -373,7 +409,7 @@ impl Actor {
         }
         for state in effects.events {
             let event = core::placement_event(state);
-            self.watchers.retain(|to| to.send(event.clone()).is_ok());
+            self.watchers.retain(|(of, to)| !of.covers(&event) || to.send(event.clone()).is_ok());
         }
         for reply in replies {
             reply();
@@ -411,6 +447,7 @@ mod tests {
             let network = ClusterNetwork {
                 tenant_id: "t".into(),
                 compartment_id: "t".into(),
+                network_id: "vcn".into(),
                 pod_cidr: "10.244.0.0/16".into(),
                 service_cidr: "10.96.0.0/16".into(),
             };
@@ -430,12 +467,11 @@ mod tests {
     }
 
     async fn put(fleet: &Fleet, cluster: &ClusterId, uid: &str) -> Row {
-        fleet.ensure_network(cluster).await.unwrap();
         let mut row = row(uid);
-        row.network = cluster.as_str().to_owned();
+        row.network = fleet.ensure_member(cluster).await.unwrap().network;
         row.body.cluster_id = cluster.as_str().to_owned();
         row.body.pod = "secret".into();
-        fleet.ask(|reply| Move::Put { row: Box::new(row), reply }).await.unwrap()
+        fleet.ask(|reply| Move::Put { row: Box::new(row), reply }).await.unwrap().unwrap()
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -455,7 +491,7 @@ mod tests {
         // A new process knows the pod; the host stays away until it is lost; the pod's billing ends then.
         let second = fleet(&db, &CancellationToken::new()).await;
         let (to, mut events) = mpsc::unbounded_channel();
-        second.tell(Move::Watch { to }).await.unwrap();
+        second.tell(Move::Watch { of: Of::Clusters, to }).await.unwrap();
         let mut phases = Vec::new();
         while phases.last() != Some(&"LOST") {
             if let Some(Event::State(state)) = events.recv().await.unwrap().event {
@@ -482,5 +518,42 @@ mod tests {
         assert!(second.remove_cluster(&cluster).await.unwrap());
         let bodies: i64 = sqlx::query_scalar("select count(*) from placements").fetch_one(&db).await.unwrap();
         assert_eq!(bodies, 0);
+    }
+
+    /// What the schema and its rows were before networks were shared.
+    const BEFORE: &str = include_str!("../../../migrations/control/1795480100_create_fleet.sql");
+    const SHARE: &str = include_str!("../../../migrations/control/1795856000_share_networks.sql");
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn networks_of_before_go_on_with_their_pods_and_addresses() {
+        let url = testkit::Postgres::start().await.database("upgrade").await;
+        let db = postgres::connect_control(&url, 4).await.unwrap();
+        sqlx::raw_sql("create schema if not exists control").execute(&db).await.unwrap();
+        sqlx::raw_sql(BEFORE).execute(&db).await.unwrap();
+        let (old, sealer) = (ClusterId::generate(), Sealer::new(&[1; 32]).unwrap());
+        sqlx::query("insert into networks (id, tenant_id, compartment_id, pod_cidr, service_cidr) values ($1, 't', 't', '10.1.0.0/24', '10.2.0.0/24')")
+            .bind(old.as_str()).execute(&db).await.unwrap();
+        let mut body = row("old").body;
+        body.cluster_id = old.as_str().to_owned();
+        let sealed = sealer.seal("placement/old", &prost::Message::encode_to_vec(&body));
+        sqlx::query(
+            "insert into placements (uid, cluster_id, namespace, name, generation, phase, network_id, address, ocpu_milli,
+                                     memory_bytes, replaceable, spread_group, body)
+             values ('old', $1, 'n', 'n', 1, 'waiting', $1, '10.1.0.9', 1, 1, true, '', $2)",
+        )
+        .bind(old.as_str()).bind(sealed).execute(&db).await.unwrap();
+        sqlx::raw_sql(SHARE).execute(&db).await.unwrap();
+
+        let core = store::load(&db, &sealer, "192.0.2.1:6443").await.unwrap();
+        assert_eq!((core.rows["old"].network.as_str(), core.rows["old"].range.as_str()), (old.as_str(), "10.1.0.0/24"));
+        let fleet = fleet(&db, &CancellationToken::new()).await;
+        assert_eq!(fleet.ensure_member(&old).await.unwrap().network, old.as_str(), "it keeps its own");
+        let new = ClusterId::generate();
+        assert_eq!(fleet.ensure_member(&new).await.unwrap().network, "vcn");
+        // Its network goes with it; the shared one stays for others.
+        fleet.ask(|reply| Move::Remove { uid: "old".into(), grace_seconds: 0, reply }).await.unwrap();
+        assert!(fleet.remove_cluster(&old).await.unwrap());
+        let left: Vec<String> = sqlx::query_scalar("select id from networks").fetch_all(&db).await.unwrap();
+        assert_eq!(left, ["vcn"]);
     }
 }

@@ -1,7 +1,7 @@
 //! The fleet's state and its moves, without I/O: each move changes the state and says what must be stored and sent.
 
 use crate::{
-    address::AddressPool,
+    address::{AddressPool, Range},
     rules::{self, Used},
 };
 use bytes::Bytes;
@@ -64,6 +64,8 @@ pub(crate) struct Row {
     pub(crate) network: String,
     /// Availability domain that it asks for; empty: any.
     pub(crate) availability_domain: String,
+    /// From which of the network's ranges its address is.
+    pub(crate) range: String,
     /// Fault domain that it asks for; empty: any.
     pub(crate) fault_domain: String,
     pub(crate) ocpu_milli: u64,
@@ -129,14 +131,10 @@ impl Host {
     }
 }
 
-/// One tenant network.
-#[derive(Debug, Clone)]
+/// One tenant network: of a VCN, with all clusters and container instances in it.
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Net {
     pub(crate) vni: u32,
-    pub(crate) pod_cidr: String,
-    pub(crate) service_cidr: String,
-    pub(crate) tenant_id: String,
-    pub(crate) compartment_id: String,
     pub(crate) pool: AddressPool,
     pub(crate) generation: u64,
 }
@@ -157,6 +155,16 @@ pub struct Waiting {
     pub pods: usize,
     /// Why: one of their reasons.
     pub reason: String,
+}
+
+/// A cluster's place in a network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Member {
+    pub(crate) network: String,
+    pub(crate) tenant_id: String,
+    pub(crate) compartment_id: String,
+    pub(crate) pod_cidr: String,
+    pub(crate) service_cidr: String,
 }
 
 /// The end of billing of one copy of a pod.
@@ -192,6 +200,8 @@ pub(crate) struct Core {
     pub(crate) rows: HashMap<String, Row>,
     pub(crate) hosts: HashMap<HostId, Host>,
     pub(crate) nets: HashMap<String, Net>,
+    /// Clusters by id.
+    pub(crate) members: BTreeMap<String, Member>,
     used: HashMap<String, Used>,
     api_backend: String,
 }
@@ -200,18 +210,16 @@ impl Core {
     /// The state as stored. Hosts are `Away`: their silence counts from now on, because control was away, not they.
     pub(crate) fn new(
         nets: HashMap<String, Net>,
+        members: BTreeMap<String, Member>,
         rows: HashMap<String, Row>,
         hosts: HashMap<HostId, Host>,
         api_backend: String,
     ) -> Self {
-        let mut core = Self { rows, nets, hosts, api_backend, used: HashMap::new() };
+        let mut core = Self { rows, nets, members, hosts, api_backend, used: HashMap::new() };
         for row in core.rows.values() {
             if let (Some(address), Some(net)) = (&row.address, core.nets.get_mut(&row.network)) {
                 net.pool.claim(address);
             }
-        }
-        for net in core.nets.values_mut() {
-            net.pool.continue_after_highest();
         }
         for host in core.hosts.keys().cloned().collect::<Vec<_>>() {
             core.recount(&host);
@@ -279,8 +287,9 @@ impl Core {
         }
     }
 
-    /// Takes a wish for a pod: new, or changed. Returns its row as it is then.
-    pub(crate) fn put(&mut self, row: Row, effects: &mut Effects) -> &Row {
+    /// Takes a wish for a pod: new, or changed. Returns its row as it is then; `None` if it is new and the address that
+    /// it asks for (`row.address`) can't be leased to it.
+    pub(crate) fn put(&mut self, row: Row, effects: &mut Effects) -> Option<&Row> {
         let uid = row.body.uid.clone();
         match self.rows.get_mut(&uid) {
             Some(known) if known.body.generation >= row.body.generation || known.phase != Phase::Placed => {
@@ -301,12 +310,16 @@ impl Core {
                 self.recount(&host);
             }
             None => {
+                if let Some(wanted) = &row.address {
+                    let range = Range::parse(&row.range).ok()?;
+                    self.nets.get_mut(&row.network)?.pool.claim_in(range, wanted).then_some(())?;
+                }
                 self.rows.insert(uid.clone(), row);
                 self.place(&uid, effects);
                 self.changed(&uid, effects);
             }
         }
-        &self.rows[&uid]
+        self.rows.get(&uid)
     }
 
     /// Tries to give a waiting placement a host and an address.
@@ -326,7 +339,9 @@ impl Core {
             Some(_) => "no capacity: the network's pod addresses are used up".to_owned(),
         };
         let address = match (&chosen, self.nets.get_mut(&row.network)) {
-            (Some(_), Some(net)) => row.address.clone().or_else(|| net.pool.lease()),
+            (Some(_), Some(net)) => {
+                row.address.clone().or_else(|| Range::parse(&row.range).ok().and_then(|range| net.pool.lease(range)))
+            }
             _ => None,
         };
         let row = self.rows.get_mut(uid).expect("looked up above");
@@ -473,6 +488,7 @@ impl Core {
 
     fn network(&self, id: &str, host: &HostId) -> Option<Network> {
         let net = self.nets.get(id)?;
+        let (ranges, services) = self.ranges(id);
         let remote =
             self.rows.values().filter(|row| row.network == id && row.phase == Phase::Placed).filter_map(|row| {
                 let other = row.host.as_ref().filter(|other| *other != host)?;
@@ -483,14 +499,45 @@ impl Core {
             id: id.to_owned(),
             generation: net.generation,
             vni: net.vni,
-            pod_cidr: net.pod_cidr.clone(),
-            service_cidr: net.service_cidr.clone(),
+            pod_cidr: ranges.first().cloned().unwrap_or_default(),
+            service_cidr: services.first().map(|(range, _)| range.clone()).unwrap_or_default(),
             remote_pods: remote.collect(),
-            api_service_address: first_service_address(&net.service_cidr)
-                .map(|a| format!("{a}:443"))
-                .unwrap_or_default(),
+            api_service_address: services.first().map(|(_, address)| address.clone()).unwrap_or_default(),
             api_backend_address: self.api_backend.clone(),
+            more_cidrs: ranges.iter().skip(1).chain(services.iter().skip(1).map(|(range, _)| range)).cloned().collect(),
+            more_api_service_addresses: services.iter().skip(1).map(|(_, address)| address.clone()).collect(),
         })
+    }
+
+    /// The ranges of a network's pods, and those of its clusters' Services, each with the address of `kubernetes`.
+    fn ranges(&self, id: &str) -> (Vec<String>, Vec<(String, String)>) {
+        let members = self.members.values().filter(|member| member.network == id);
+        let (mut pods, mut services) = (BTreeSet::new(), BTreeMap::new());
+        for member in members {
+            pods.insert(member.pod_cidr.clone());
+            let address = first_service_address(&member.service_cidr).map(|a| format!("{a}:443"));
+            services.insert(member.service_cidr.clone(), address.unwrap_or_default());
+        }
+        let placed = self.rows.values().filter(|row| row.network == id);
+        pods.extend(placed.map(|row| row.range.clone()));
+        (pods.into_iter().collect(), services.into_iter().collect())
+    }
+
+    /// Takes a cluster into its network. Hosts that have pods of the network are told.
+    pub(crate) fn join(&mut self, cluster: &str, member: Member, effects: &mut Effects) {
+        if self.members.get(cluster) != Some(&member) {
+            effects.networks.insert(member.network.clone());
+            self.members.insert(cluster.to_owned(), member);
+        }
+    }
+
+    /// Takes a cluster without pods out of its network, which goes with its last cluster and pod.
+    pub(crate) fn leave(&mut self, cluster: &str) {
+        let Some(member) = self.members.remove(cluster) else { return };
+        let others = self.members.values().any(|other| other.network == member.network);
+        if !others && !self.rows.values().any(|row| row.network == member.network) {
+            self.nets.remove(&member.network);
+        }
     }
 
     /// Sends each host the networks that changed in this batch. Called once at its end.

@@ -1,15 +1,15 @@
 //! What virtual-kubelets call.
 
 use crate::{
-    actor::{Fleet, FleetError, Move},
+    actor::{Fleet, FleetError, Move, Of},
     core::{Phase, Row},
 };
 use bytes::Bytes;
 use domain::ClusterId;
-use futures::{Stream, StreamExt};
+use futures::{Stream, StreamExt, future::ready};
 use proto::fleet::{
     PlacementEvent, PutRequest, PutResponse, RemoveRequest, RemoveResponse, StreamFrame, WatchRequest,
-    placements_server::Placements,
+    placements_server::Placements, stream_frame::Frame,
 };
 use std::{pin::Pin, sync::Arc};
 use tokio::sync::mpsc;
@@ -49,7 +49,7 @@ fn authorise<T>(request: &Request<T>) -> Result<(), Status> {
     }
 }
 
-fn row(request: PutRequest) -> Result<Row, Status> {
+pub(crate) fn row(request: PutRequest) -> Result<Row, Status> {
     let body = request.placement.ok_or_else(|| Status::invalid_argument("placement is missing"))?;
     let size = body.size.ok_or_else(|| Status::invalid_argument("placement.size is missing"))?;
     let named = |text: &str| !text.is_empty() && text.len() <= NAME_LEN;
@@ -57,7 +57,8 @@ fn row(request: PutRequest) -> Result<Row, Status> {
         return Err(Status::invalid_argument("placement needs uid, namespace and name"));
     }
     Ok(Row {
-        network: body.cluster_id.clone(),
+        network: String::new(),
+        range: String::new(),
         availability_domain: request.availability_domain,
         fault_domain: request.fault_domain,
         phase: Phase::Waiting,
@@ -88,9 +89,12 @@ impl Placements for PlacementsApi {
             .cluster_id
             .parse()
             .map_err(|_| Status::invalid_argument("placement.cluster_id is no cluster's id"))?;
-        (row.body.tenant_id, row.body.compartment_id) = self.fleet.ensure_network(&cluster).await?;
+        let member = self.fleet.ensure_member(&cluster).await?;
+        (row.body.tenant_id, row.body.compartment_id) = (member.tenant_id, member.compartment_id);
+        (row.network, row.range) = (member.network, member.pod_cidr);
         row.body.attachment = None;
         let row = self.fleet.ask(|reply| Move::Put { row: Box::new(row), reply }).await?;
+        let row = row.ok_or_else(|| Status::internal("a placement that asks for no address was refused one"))?;
         Ok(Response::new(PutResponse {
             host_id: row.host.map(|host| host.to_string()).unwrap_or_default(),
             address: row.address.unwrap_or_default(),
@@ -108,13 +112,21 @@ impl Placements for PlacementsApi {
     async fn watch(&self, request: Request<WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
         authorise(&request)?;
         let (to, events) = mpsc::unbounded_channel();
-        self.fleet.tell(Move::Watch { to }).await?;
+        self.fleet.tell(Move::Watch { of: Of::Clusters, to }).await?;
         Ok(Response::new(Box::pin(UnboundedReceiverStream::new(events).map(Ok))))
     }
 
     async fn open(&self, request: Request<Streaming<StreamFrame>>) -> Result<Response<Self::OpenStream>, Status> {
         authorise(&request)?;
-        let answer = self.fleet.open_stream(request.into_inner()).await?;
+        let mut inbound = request.into_inner();
+        let first = inbound.message().await?.and_then(|frame| frame.frame);
+        let Some(Frame::Open(open)) = first else {
+            return Err(Status::invalid_argument("the first frame must be open"));
+        };
+        let broke = |status: &Status| tracing::debug!(%status, "a stream into a pod broke");
+        let frames = inbound.take_while(move |frame| ready(frame.as_ref().inspect_err(|status| broke(status)).is_ok()));
+        let frames = frames.filter_map(|frame| ready(frame.ok()));
+        let answer = self.fleet.open_stream(open, frames).await?;
         Ok(Response::new(Box::pin(answer.map(Ok))))
     }
 }

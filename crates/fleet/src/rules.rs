@@ -26,7 +26,7 @@ pub(crate) fn why_not(hosts: &[&Host], row: &Row) -> String {
         return format!("no capacity: no host of {availability} offers {shape}");
     }
     let there = |host: &&&Host| is_in(host.availability_domain(), availability) && is_in(host.fault_domain(), fault);
-    if !offering.iter().any(|host| there(&host)) && demands_fault_domain(row) {
+    if !offering.iter().any(|host| there(host)) && demands_fault_domain(row) {
         return format!("no capacity: no host of {fault} offers {shape}");
     }
     let class = match row.body.runtime.as_str() {
@@ -193,6 +193,20 @@ mod tests {
         let used = HashMap::from([("a".to_owned(), full)]);
         assert!(choose(hosts.iter(), &used, &HashMap::new(), &row).is_none());
         assert_eq!(why_not(&hosts.iter().collect::<Vec<_>>(), &row), "no capacity in 1: waiting for room");
+    }
+
+    #[test]
+    fn a_shape_and_a_fault_domain_are_kept() {
+        let hosts = [host("a", "1", 9), Host { architecture: "arm64".into(), ..host("b", "2", 9) }];
+        let chosen = |shape: &str, domain: &str| {
+            let mut row = row("p");
+            row.body.shape = shape.into();
+            row.fault_domain = domain.into();
+            choose(hosts.iter(), &HashMap::new(), &HashMap::new(), &row).map(|host| host.id.to_string())
+        };
+        assert_eq!(chosen("CI.Standard.A1.Flex", "").as_deref(), Some("b"));
+        assert_eq!(chosen("CI.Standard.E4.Flex", "2").as_deref(), Some("b"));
+        assert_eq!(chosen("CI.Standard.A1.Flex", "1"), None);
     }
 
     #[test]

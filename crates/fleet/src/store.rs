@@ -2,8 +2,8 @@
 
 use crate::{
     actor::{ClusterNetwork, FleetError},
-    address::AddressPool,
-    core::{Closure, Core, Effects, Host, Link, Net, Phase, Row},
+    address::Range,
+    core::{Closure, Core, Effects, Host, Link, Member, Net, Phase, Row},
 };
 use bytes::Bytes;
 use domain::{ClusterId, HostId};
@@ -33,29 +33,37 @@ pub(crate) async fn load(db: &PgPool, sealer: &Sealer, api_backend: &str) -> Res
     let nets = load_networks(db).await?;
     let hosts = load_hosts(db).await?;
     let rows = load_placements(db, sealer).await?;
-    Ok(Core::new(nets, rows, hosts, api_backend.to_owned()))
+    let members = load_members(db).await?;
+    Ok(Core::new(nets, members, rows, hosts, api_backend.to_owned()))
 }
 
 async fn load_networks(db: &PgPool) -> Result<HashMap<String, Net>, FleetError> {
-    let rows = sqlx::query("select id, vni, tenant_id, compartment_id, pod_cidr, service_cidr from networks")
-        .fetch_all(db)
-        .await?;
-    rows.iter()
-        .map(|row| {
-            let pod_cidr: String = row.get("pod_cidr");
-            let pool = AddressPool::new(&pod_cidr).map_err(|error| FleetError::Invalid(error.to_string()))?;
-            let net = Net {
-                vni: u32::try_from(row.get::<i32, _>("vni")).unwrap_or(0),
-                tenant_id: row.get("tenant_id"),
-                compartment_id: row.get("compartment_id"),
-                service_cidr: row.get("service_cidr"),
-                pod_cidr,
-                pool,
-                generation: 0,
-            };
-            Ok((row.get("id"), net))
-        })
-        .collect()
+    let rows = sqlx::query("select id, vni from networks").fetch_all(db).await?;
+    let net = |row: &sqlx::postgres::PgRow| Net { vni: vni(row.get("vni")), ..Net::default() };
+    Ok(rows.iter().map(|row| (row.get("id"), net(row))).collect())
+}
+
+fn vni(number: i32) -> u32 {
+    u32::try_from(number).unwrap_or(0)
+}
+
+async fn load_members(db: &PgPool) -> Result<BTreeMap<String, Member>, FleetError> {
+    let rows = sqlx::query(
+        "select cluster_id, network_id, tenant_id, compartment_id, pod_cidr, service_cidr from network_clusters",
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows.iter().map(|row| (row.get("cluster_id"), member(row))).collect())
+}
+
+fn member(row: &sqlx::postgres::PgRow) -> Member {
+    Member {
+        network: row.get("network_id"),
+        tenant_id: row.get("tenant_id"),
+        compartment_id: row.get("compartment_id"),
+        pod_cidr: row.get("pod_cidr"),
+        service_cidr: row.get("service_cidr"),
+    }
 }
 
 async fn load_hosts(db: &PgPool) -> Result<HashMap<HostId, Host>, FleetError> {
@@ -83,8 +91,10 @@ async fn load_hosts(db: &PgPool) -> Result<HashMap<HostId, Host>, FleetError> {
 
 async fn load_placements(db: &PgPool, sealer: &Sealer) -> Result<HashMap<String, Row>, FleetError> {
     let rows = sqlx::query(
-        "select uid, phase, host_id, network_id, address, ocpu_milli, memory_bytes, replaceable, spread_group,
-                grace_seconds, body, availability_domain, fault_domain from placements",
+        "select p.uid, p.phase, p.host_id, p.network_id, p.address, p.ocpu_milli, p.memory_bytes, p.replaceable,
+                p.spread_group, p.grace_seconds, p.body, p.availability_domain, p.fault_domain,
+                case when p.address_range = '' then n.pod_cidr else p.address_range end as address_range
+           from placements p join networks n on n.id = p.network_id",
     )
     .fetch_all(db)
     .await?;
@@ -103,6 +113,7 @@ async fn load_placements(db: &PgPool, sealer: &Sealer) -> Result<HashMap<String,
                 address: row.get("address"),
                 network: row.get("network_id"),
                 availability_domain: row.get("availability_domain"),
+                range: row.get("address_range"),
                 fault_domain: row.get("fault_domain"),
                 ocpu_milli: number(row.get("ocpu_milli")),
                 memory_bytes: number(row.get("memory_bytes")),
@@ -118,42 +129,61 @@ async fn load_placements(db: &PgPool, sealer: &Sealer) -> Result<HashMap<String,
         .collect()
 }
 
-/// The network of a cluster, made if it has none yet.
-pub(crate) async fn ensure_network(
-    db: &PgPool,
-    cluster: &ClusterId,
-    wanted: &ClusterNetwork,
-) -> Result<Net, FleetError> {
-    let pool = AddressPool::new(&wanted.pod_cidr).map_err(|error| FleetError::Invalid(error.to_string()))?;
-    let vni: i32 = sqlx::query_scalar(
+/// The network of that id, made if there is none yet. The columns besides are for programs of before.
+pub(crate) async fn ensure_network(db: &PgPool, id: &str, first: &ClusterNetwork) -> Result<Net, FleetError> {
+    Range::parse(&first.pod_cidr).map_err(|error| FleetError::Invalid(error.to_string()))?;
+    let number: i32 = sqlx::query_scalar(
         "insert into networks (id, tenant_id, compartment_id, pod_cidr, service_cidr) values ($1, $2, $3, $4, $5)
          on conflict (id) do update set id = excluded.id returning vni",
     )
+    .bind(id)
+    .bind(&first.tenant_id)
+    .bind(&first.compartment_id)
+    .bind(&first.pod_cidr)
+    .bind(&first.service_cidr)
+    .fetch_one(db)
+    .await?;
+    Ok(Net { vni: vni(number), ..Net::default() })
+}
+
+/// A cluster's place in its network, noted if it has none yet: one that it has stays, whatever is wanted now.
+pub(crate) async fn ensure_member(
+    db: &PgPool,
+    cluster: &ClusterId,
+    wanted: &ClusterNetwork,
+) -> Result<Member, FleetError> {
+    let row = sqlx::query(
+        "insert into network_clusters (cluster_id, network_id, tenant_id, compartment_id, pod_cidr, service_cidr)
+         values ($1, $2, $3, $4, $5, $6)
+         on conflict (cluster_id) do update set cluster_id = excluded.cluster_id
+         returning network_id, tenant_id, compartment_id, pod_cidr, service_cidr",
+    )
     .bind(cluster.as_str())
+    .bind(&wanted.network_id)
     .bind(&wanted.tenant_id)
     .bind(&wanted.compartment_id)
     .bind(&wanted.pod_cidr)
     .bind(&wanted.service_cidr)
     .fetch_one(db)
     .await?;
-    Ok(Net {
-        vni: u32::try_from(vni).unwrap_or(0),
-        pod_cidr: wanted.pod_cidr.clone(),
-        service_cidr: wanted.service_cidr.clone(),
-        tenant_id: wanted.tenant_id.clone(),
-        compartment_id: wanted.compartment_id.clone(),
-        pool,
-        generation: 0,
-    })
+    Ok(member(&row))
 }
 
-/// Forgets a network in which no pod is left.
-pub(crate) async fn delete_network(db: &PgPool, cluster: &ClusterId) -> sqlx::Result<()> {
-    sqlx::query("delete from networks n where id = $1 and not exists (select from placements where network_id = n.id)")
-        .bind(cluster.as_str())
-        .execute(db)
-        .await
-        .map(|_| ())
+/// Takes a cluster without pods out of its network, and forgets the network with its last cluster and pod.
+pub(crate) async fn delete_member(db: &PgPool, cluster: &ClusterId) -> sqlx::Result<()> {
+    let network: Option<String> =
+        sqlx::query_scalar("delete from network_clusters where cluster_id = $1 returning network_id")
+            .bind(cluster.as_str())
+            .fetch_optional(db)
+            .await?;
+    sqlx::query(
+        "delete from networks n where id = $1 and not exists (select from placements where network_id = n.id)
+            and not exists (select from network_clusters where network_id = n.id)",
+    )
+    .bind(network)
+    .execute(db)
+    .await
+    .map(|_| ())
 }
 
 /// Stores what a batch of moves changed, all or nothing.
@@ -188,10 +218,10 @@ async fn upsert_placements(db: &mut sqlx::PgConnection, sealer: &Sealer, rows: &
     sqlx::query(
         "insert into placements (uid, cluster_id, namespace, name, generation, phase, host_id, network_id, address,
                                  ocpu_milli, memory_bytes, replaceable, spread_group, grace_seconds, body,
-                                 availability_domain, fault_domain)
+                                 address_range, fault_domain, availability_domain)
          select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::text[],
                               $8::text[], $9::text[], $10::bigint[], $11::bigint[], $12::boolean[], $13::text[],
-                              $14::integer[], $15::bytea[], $16::text[], $17::text[])
+                              $14::integer[], $15::bytea[], $16::text[], $17::text[], $18::text[])
          on conflict (uid) do update set generation = excluded.generation, phase = excluded.phase,
              ocpu_milli = excluded.ocpu_milli, memory_bytes = excluded.memory_bytes,
              host_id = excluded.host_id, address = excluded.address, grace_seconds = excluded.grace_seconds,
@@ -212,8 +242,9 @@ async fn upsert_placements(db: &mut sqlx::PgConnection, sealer: &Sealer, rows: &
     .bind(each(rows, |row| row.spread_group.as_str()))
     .bind(each(rows, |row| i32::try_from(row.grace_seconds).unwrap_or(i32::MAX)))
     .bind(bodies)
-    .bind(each(rows, |row| row.availability_domain.as_str()))
+    .bind(each(rows, |row| row.range.as_str()))
     .bind(each(rows, |row| row.fault_domain.as_str()))
+    .bind(each(rows, |row| row.availability_domain.as_str()))
     .execute(db)
     .await
     .map(|_| ())

@@ -2,9 +2,9 @@
 
 use crate::actor::{Fleet, Move};
 use domain::HostId;
-use futures::Stream;
+use futures::{Stream, StreamExt};
 use parking_lot::Mutex;
-use proto::fleet::{OpenStream, StreamEnd, StreamFrame, control_message::Message, stream_frame::Frame};
+use proto::fleet::{OpenStream, StreamEnd, StreamFrame, StreamOpen, control_message::Message, stream_frame::Frame};
 use std::{collections::HashMap, time::Duration};
 use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
@@ -78,15 +78,16 @@ fn ended(reason: &str, error: &str) -> StreamFrame {
 }
 
 impl Fleet {
-    /// A virtual-kubelet's call: asks the pod's host to answer, and gives what the host sends.
-    pub(crate) async fn open_stream(
+    /// Asks a pod's host to answer, passes `inbound` on to it, and gives what it sends. The host is told when the answer is
+    /// dropped.
+    ///
+    /// # Errors
+    /// If the pod is not on any host, or the fleet is stopping.
+    pub async fn open_stream(
         &self,
-        mut inbound: Streaming<StreamFrame>,
+        mut open: StreamOpen,
+        inbound: impl Stream<Item = StreamFrame> + Send + 'static,
     ) -> Result<ReceiverStream<StreamFrame>, Status> {
-        let first = inbound.message().await?.and_then(|frame| frame.frame);
-        let Some(Frame::Open(mut open)) = first else {
-            return Err(Status::invalid_argument("the first frame must be open"));
-        };
         let host = self.ask(|reply| Move::Where { uid: open.uid.clone(), reply }).await?;
         let host = host.ok_or_else(|| Status::not_found("the pod is not on any host"))?;
         let stream_id = uuid::Uuid::now_v7().to_string();
@@ -104,7 +105,14 @@ impl Fleet {
         if !matches!(came, Ok(Ok(()))) {
             let _ = late.send(ended("ServiceUnavailable", "the pod's host does not answer")).await;
         }
-        tokio::spawn(async move { copy(inbound, &to_agent_tx).await });
+        tokio::spawn(async move {
+            let mut inbound = std::pin::pin!(inbound);
+            while let Some(frame) = inbound.next().await {
+                if to_agent_tx.send(frame).await.is_err() {
+                    return;
+                }
+            }
+        });
         Ok(ReceiverStream::new(answer))
     }
 }

@@ -1,9 +1,18 @@
 //! Who does something, and whether it may.
 
+use crate::{
+    rights::{self, Rights},
+    state::Access,
+};
 use domain::Principal;
 use problem::kube::Status;
 use serde_json::{Value, json};
 use std::{collections::BTreeMap, sync::Arc};
+
+/// Group of those who may do everything. Source: upstream.
+const MASTERS: &str = "system:masters";
+/// Under this key a cloud user's name is among the further facts.
+const NAME_KEY: &str = "hako.dev/user-name";
 
 /// An authenticated caller, inside a cluster's world.
 #[derive(Debug, Clone)]
@@ -16,17 +25,8 @@ pub struct Actor {
     pub groups: Vec<String>,
     /// Further facts, as `authentication.kubernetes.io/pod-name`.
     pub extra: BTreeMap<String, Vec<String>>,
-    role: Role,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Role {
-    /// May do everything.
-    Master,
-    /// A user of the tenant that owns the cluster: everything, until RBAC comes.
-    Tenant,
-    /// A service account: discovery and reviews of itself, until RBAC comes.
-    ServiceAccount,
+    /// `None`: discovery and reviews of itself, as service accounts until RBAC comes.
+    rights: Option<Rights>,
 }
 
 /// What somebody wants to do, as access reviews and authorisation name it.
@@ -44,43 +44,52 @@ impl Actor {
     /// A part of the system, such as `system:kube-scheduler`.
     #[must_use]
     pub fn system(name: &str) -> Self {
-        Self::new(name, "", vec!["system:masters".into()], Role::Master)
+        Self::new(name, "", vec![MASTERS.into()], Some(Rights::Admin))
     }
 
-    /// A user of the tenant that owns the cluster.
+    /// A user of the cloud, known here by its OCID as on OKE; the name is among the further facts.
     #[must_use]
-    pub fn tenant(principal: &Principal) -> Self {
-        Self::new(&principal.user_name, principal.user_id.as_str(), principal.groups.clone(), Role::Tenant)
+    pub(crate) fn user(principal: &Principal, access: &Access) -> Self {
+        let mut groups = access.groups.clone();
+        if access.rights == Rights::Admin {
+            groups.push(MASTERS.into());
+        }
+        let id = principal.user_id.as_str();
+        let mut actor = Self::new(id, id, groups, Some(access.rights));
+        actor.extra.insert(NAME_KEY.into(), vec![principal.user_name.clone()]);
+        actor
     }
 
     /// A service account of the cluster.
     #[must_use]
     pub fn service_account(namespace: &str, name: &str, uid: &str) -> Self {
         let groups = vec!["system:serviceaccounts".into(), format!("system:serviceaccounts:{namespace}")];
-        Self::new(&format!("system:serviceaccount:{namespace}:{name}"), uid, groups, Role::ServiceAccount)
+        Self::new(&format!("system:serviceaccount:{namespace}:{name}"), uid, groups, None)
     }
 
-    /// Somebody known by name alone, as reviews and impersonation name them. Until RBAC comes, users may do everything,
-    /// service accounts and nobody little.
+    /// Somebody known by name alone, as reviews and impersonation name them. Until RBAC comes, members of
+    /// `system:masters` may do everything and others little.
     #[must_use]
     pub(crate) fn named(user: &str, groups: Vec<String>) -> Self {
         if user == "system:anonymous" {
-            let mut actor = Self::new(user, "", Vec::new(), Role::ServiceAccount);
+            let mut actor = Self::new(user, "", Vec::new(), None);
             actor.groups = if groups.is_empty() { vec!["system:unauthenticated".into()] } else { groups };
             return actor;
         }
         match user.strip_prefix("system:serviceaccount:").and_then(|rest| rest.split_once(':')) {
             Some((namespace, name)) if groups.is_empty() => Self::service_account(namespace, name, ""),
-            Some(_) => Self::new(user, "", groups, Role::ServiceAccount),
-            None => Self::new(user, "", groups, Role::Tenant),
+            _ => {
+                let master = groups.iter().any(|group| group == MASTERS);
+                Self::new(user, "", groups, master.then_some(Rights::Admin))
+            }
         }
     }
 
-    fn new(name: &str, uid: &str, mut groups: Vec<String>, role: Role) -> Self {
+    fn new(name: &str, uid: &str, mut groups: Vec<String>, rights: Option<Rights>) -> Self {
         if groups.iter().all(|group| group != "system:authenticated") {
             groups.push("system:authenticated".into());
         }
-        Self { name: name.into(), uid: uid.into(), groups, extra: BTreeMap::new(), role }
+        Self { name: name.into(), uid: uid.into(), groups, extra: BTreeMap::new(), rights }
     }
 
     /// `userInfo` as reviews show it.
@@ -96,21 +105,14 @@ impl Actor {
         info
     }
 
-    /// True for the system's own parts and for the tenant's users.
-    #[must_use]
-    pub fn is_privileged(&self) -> bool {
-        self.role != Role::ServiceAccount
+    /// What it may do.
+    pub(crate) fn rights(&self) -> Option<Rights> {
+        self.rights
     }
 
     /// Whether the attempt is allowed.
     pub(crate) fn may(&self, attempt: &Attempt<'_>) -> bool {
-        let own_review = attempt.verb == "create"
-            && matches!(
-                (attempt.group, attempt.resource),
-                ("authorization.k8s.io", "selfsubjectaccessreviews" | "selfsubjectrulesreviews")
-                    | ("authentication.k8s.io", "selfsubjectreviews")
-            );
-        self.is_privileged() || own_review
+        rights::allow(self.rights, attempt)
     }
 
     /// Refuses what is not allowed.

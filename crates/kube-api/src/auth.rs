@@ -1,6 +1,11 @@
 //! Who calls: the peer's certificate, the gateway's word, or a service-account token.
 
-use crate::{actor::Actor, state::ApiState, subresource::token::own_audiences, token::Claims};
+use crate::{
+    actor::Actor,
+    state::{ApiState, ClusterFacts},
+    subresource::token::own_audiences,
+    token::Claims,
+};
 use domain::{ClusterId, PRINCIPAL_HEADER, Principal};
 use http::{HeaderMap, header::AUTHORIZATION};
 use kube_store::{Cluster, Key};
@@ -53,43 +58,52 @@ fn bearer(headers: &HeaderMap) -> Option<String> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
 }
 
+/// A caller inside of a cluster.
+pub(crate) struct Entered {
+    pub(crate) cluster: Arc<Cluster>,
+    pub(crate) facts: Arc<ClusterFacts>,
+    pub(crate) actor: Actor,
+}
+
 /// Lets the caller into a cluster, as the actor that it is there.
 ///
 /// # Errors
 /// 404 if the cluster does not exist for this caller, 401 for a bad token, 503 if the store is down.
-pub(crate) async fn enter(state: &ApiState, id: &ClusterId, caller: Caller) -> Result<(Arc<Cluster>, Actor), Status> {
+pub(crate) async fn enter(state: &ApiState, id: &ClusterId, caller: Caller) -> Result<Entered, Status> {
+    if let Caller::Bearer(token) = &caller {
+        // A token that no key of this cluster signed must not cost more than this.
+        state.keys.verify(id, token, &[]).ok_or_else(Status::unauthorized)?;
+    }
+    let stranger = || if matches!(caller, Caller::Bearer(_)) { Status::unauthorized() } else { no_cluster() };
+    let facts = state.directory.facts(id).await.map_err(Status::unavailable)?.ok_or_else(stranger)?;
     let actor = match &caller {
         Caller::Master(actor) => Some(actor.clone()),
         Caller::User(principal) => {
-            let owner = state.directory.tenant_of(id).await.map_err(Status::unavailable)?;
-            let fits = owner.as_ref() == Some(&principal.tenant_id)
-                && principal.cluster_id.as_ref().is_none_or(|only| only == id);
+            let fits =
+                facts.tenant == principal.tenant_id && principal.cluster_id.as_ref().is_none_or(|only| only == id);
             if !fits {
                 return Err(no_cluster());
             }
-            Some(Actor::tenant(principal))
+            let access = state.directory.access(id, principal).await.map_err(Status::unavailable)?;
+            let access = access.ok_or_else(no_cluster)?;
+            Some(Actor::user(principal, &access))
         }
-        Caller::Bearer(token) => {
-            // A token that this cluster's key did not sign must not load the cluster.
-            state.keys.verify(id, token, &[]).ok_or_else(Status::unauthorized)?;
-            None
-        }
+        Caller::Bearer(_) => None,
     };
     let cluster = match state.stores.cluster(id).await {
         Ok(cluster) => cluster,
-        Err(kube_store::StoreError::NotFound) if actor.is_none() => return Err(Status::unauthorized()),
-        Err(kube_store::StoreError::NotFound) => return Err(no_cluster()),
+        Err(kube_store::StoreError::NotFound) => return Err(stranger()),
         Err(error) => return Err(crate::verb::store_status(&error)),
     };
-    match (actor, caller) {
-        (Some(actor), _) => Ok((cluster, actor)),
+    let actor = match (actor, caller) {
+        (Some(actor), _) => actor,
         (None, Caller::Bearer(token)) => {
             let audiences = own_audiences(state, &cluster);
-            let (actor, _) = token_actor(state, &cluster, &token, &audiences).ok_or_else(Status::unauthorized)?;
-            Ok((cluster, actor))
+            token_actor(state, &cluster, &facts, &token, &audiences).ok_or_else(Status::unauthorized)?.0
         }
-        (None, _) => Err(Status::unauthorized()),
-    }
+        (None, _) => return Err(Status::unauthorized()),
+    };
+    Ok(Entered { cluster, facts, actor })
 }
 
 /// The answer for a cluster that does not exist, or that the caller must not know of.
@@ -101,10 +115,14 @@ pub(crate) fn no_cluster() -> Status {
 pub(crate) fn token_actor(
     state: &ApiState,
     cluster: &Cluster,
+    facts: &ClusterFacts,
     token: &str,
     audiences: &[String],
 ) -> Option<(Actor, Claims)> {
-    let claims = state.keys.verify(cluster.id(), token, audiences)?;
+    let (generation, claims) = state.keys.verify(cluster.id(), token, audiences)?;
+    if !facts.keys.accept(generation) {
+        return None;
+    }
     let bound = &claims.kubernetes;
     let alive = |resource: &str, namespace: &str, reference: &crate::token::Reference| {
         let found = cluster.get(&Key::new(resource, namespace, &*reference.name));

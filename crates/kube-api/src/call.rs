@@ -1,6 +1,12 @@
 //! One request to a resource, read and authorised.
 
-use crate::{actor::Actor, negotiate::Answer, path::ResourcePath, query::Query, state::ApiState};
+use crate::{
+    actor::Actor,
+    negotiate::Answer,
+    path::ResourcePath,
+    query::Query,
+    state::{ApiState, ClusterFacts},
+};
 use http::HeaderMap;
 use kube_schema::Kind;
 use kube_store::Cluster;
@@ -12,6 +18,7 @@ use std::sync::Arc;
 pub(crate) struct Call {
     pub(crate) state: Arc<ApiState>,
     pub(crate) cluster: Arc<Cluster>,
+    pub(crate) facts: Arc<ClusterFacts>,
     pub(crate) actor: Actor,
     pub(crate) kind: &'static Kind,
     pub(crate) path: ResourcePath,

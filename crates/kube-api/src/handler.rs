@@ -1,8 +1,8 @@
 //! The router: from a request to a verb.
 
 use crate::{
-    actor::{Actor, Attempt},
-    auth::{self, Caller},
+    actor::Attempt,
+    auth::{self, Caller, Entered},
     body::{self, FieldValidation},
     call::Call,
     document, impersonate, meta,
@@ -26,8 +26,7 @@ use axum::{
     response::Response,
 };
 use http::{Method, StatusCode};
-use kube_schema::Kind;
-use kube_store::Cluster;
+use kube_schema::{Kind, Release};
 use problem::kube::Status;
 use serde_json::{Value, json};
 use std::{
@@ -72,14 +71,14 @@ async fn dispatch(state: &Arc<ApiState>, request: Request, label: &mut Label) ->
         return everywhere(state, &caller, &target, &query, label).await;
     }
     let id = id.parse().map_err(|_| auth::no_cluster())?;
-    let (cluster, actor) = auth::enter(state, &id, caller).await?;
-    let actor = impersonate::apply(actor, request.headers())?;
+    let mut entered = auth::enter(state, &id, caller).await?;
+    entered.actor = impersonate::apply(entered.actor, request.headers())?;
     match target {
         Target::Document(segments) => {
             label.verb = "document";
-            document::serve(state, &cluster, &segments, &request)
+            document::serve(state, &entered, &segments, &request)
         }
-        Target::Resource(path) => resource(state, (cluster, actor), path, query, request, label).await,
+        Target::Resource(path) => resource(state, entered, path, query, request, label).await,
     }
 }
 
@@ -91,13 +90,14 @@ async fn everywhere(
     label: &mut Label,
 ) -> Result<Response, Status> {
     let (Caller::Master(_), Target::Resource(path)) = (caller, target) else { return Err(auth::no_cluster()) };
-    let kind = kind_of(path)?;
+    let kind = kind_of(path, kube_schema::newest())?;
     *label = Label { verb: "watch", resource: kind.resource() };
     wildcard::wildcard(state, kind, query).await
 }
 
-fn kind_of(path: &ResourcePath) -> Result<&'static Kind, Status> {
-    let kind = kube_schema::by_plural(&path.group, &path.version, &path.resource).ok_or_else(Status::no_such_path)?;
+fn kind_of(path: &ResourcePath, release: &Release) -> Result<&'static Kind, Status> {
+    let kind = kube_schema::by_plural(&path.group, &path.version, &path.resource);
+    let kind = kind.filter(|kind| release.has(kind)).ok_or_else(Status::no_such_path)?;
     let misplaced =
         if kind.namespaced { path.namespace.is_none() && path.name.is_some() } else { path.namespace.is_some() };
     if misplaced { Err(Status::no_such_path()) } else { Ok(kind) }
@@ -123,13 +123,13 @@ fn verb_of(method: &Method, kind: &Kind, path: &ResourcePath, query: &Query) -> 
 
 async fn resource(
     state: &Arc<ApiState>,
-    (cluster, actor): (Arc<Cluster>, Actor),
+    Entered { cluster, facts, actor }: Entered,
     path: ResourcePath,
     query: Query,
     request: Request,
     label: &mut Label,
 ) -> Result<Response, Status> {
-    let kind = kind_of(&path)?;
+    let kind = kind_of(&path, facts.release)?;
     let verb = verb_of(request.method(), kind, &path, &query)?;
     *label = Label { verb, resource: kind.resource() };
     let subresource = path.subresource.as_deref().unwrap_or_default();
@@ -150,6 +150,7 @@ async fn resource(
     let call = Call {
         state: Arc::clone(state),
         cluster,
+        facts,
         actor,
         kind,
         query,
@@ -389,7 +390,7 @@ async fn evict(call: &Call, name: &str, body: Body) -> Result<Response, Status> 
 async fn issue(call: &Call, name: &str, body: Body) -> Result<Response, Status> {
     let value = any(call, body).await?;
     let request = token::TokenRequest::from_value(&value);
-    let issued = token::issue(&call.state, &call.cluster, call.namespace(), name, &request)?;
+    let issued = token::issue(&call.state, &call.cluster, &call.facts, (call.namespace(), name), &request)?;
     let answer = token::answer(value, call.namespace(), name, &issued);
     Ok(respond::value(StatusCode::CREATED, &answer))
 }

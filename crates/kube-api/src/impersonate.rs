@@ -37,7 +37,16 @@ pub(crate) fn apply(caller: Actor, headers: &HeaderMap) -> Result<Actor, Status>
         Some((namespace, name)) => ("serviceaccounts", namespace, name),
         None => ("users", "", &*user),
     };
-    caller.authorize(&Attempt { verb: "impersonate", resource, namespace, name, ..Attempt::default() })?;
+    let may = |group, resource, subresource, namespace, name| {
+        let verb = "impersonate";
+        caller.authorize(&Attempt { verb, group, resource, subresource, namespace, name })
+    };
+    may("", resource, "", namespace, name)?;
+    groups.iter().try_for_each(|group| may("", "groups", "", "", group))?;
+    if !uid.is_empty() {
+        may("authentication.k8s.io", "uids", "", "", &uid)?;
+    }
+    extra.keys().try_for_each(|key| may("authentication.k8s.io", "userextras", key, "", ""))?;
     let mut actor = Actor::named(&user, groups);
     (actor.uid, actor.extra) = (uid.into(), extra);
     Ok(actor)
@@ -62,12 +71,34 @@ mod tests {
         let admin = || Actor::system("admin");
         assert_eq!(check(admin(), &[]), Ok("admin [\"system:masters\", \"system:authenticated\"] true".into()));
         let groups = [(USER, "bob"), (GROUP, "dev"), (GROUP, "ops")];
-        assert_eq!(check(admin(), &groups), Ok(r#"bob ["dev", "ops", "system:authenticated"] true"#.into()));
+        assert_eq!(check(admin(), &groups), Ok(r#"bob ["dev", "ops", "system:authenticated"] false"#.into()));
+        let masters = [(USER, "bob"), (GROUP, "system:masters")];
+        assert_eq!(check(admin(), &masters), Ok(r#"bob ["system:masters", "system:authenticated"] true"#.into()));
         let account = r#"system:serviceaccount:a:b ["system:serviceaccounts", "system:serviceaccounts:a", "system:authenticated"] false"#;
         assert_eq!(check(admin(), &[(USER, "system:serviceaccount:a:b")]), Ok(account.into()));
         let nobody = r#"system:anonymous ["system:unauthenticated"] false"#;
         assert_eq!(check(admin(), &[(USER, "system:anonymous")]), Ok(nobody.into()));
         assert_eq!(check(admin(), &[(GROUP, "dev")]), Err(400));
         assert_eq!(check(Actor::service_account("a", "b", ""), &[(USER, "bob")]), Err(403));
+    }
+
+    #[test]
+    fn who_may_act_as_a_service_account_gets_no_groups_with_it() {
+        let account = (USER, "system:serviceaccount:a:b");
+        assert!(check(editor(), &[account]).is_ok());
+        assert_eq!(check(editor(), &[account, (GROUP, "system:masters")]), Err(403));
+        assert_eq!(check(editor(), &[account, (UID, "1")]), Err(403));
+        assert_eq!(check(editor(), &[account, ("impersonate-extra-a", "b")]), Err(403));
+    }
+
+    fn editor() -> Actor {
+        let principal = domain::Principal {
+            tenant_id: domain::TenantId::generate(),
+            user_id: domain::UserId::generate(),
+            user_name: "ada".into(),
+            groups: vec![],
+            cluster_id: None,
+        };
+        Actor::user(&principal, &crate::Access { rights: crate::Rights::Edit, groups: vec![] })
     }
 }

@@ -21,6 +21,7 @@ mod proxy;
 mod query;
 mod respond;
 mod review;
+mod rights;
 pub mod selector;
 mod state;
 mod subresource;
@@ -30,7 +31,7 @@ mod verb;
 
 pub use actor::Actor;
 pub use bootstrap::{ClusterBootstrap, bootstrap_cluster};
-pub use document::KUBERNETES_VERSION;
 pub use handler::router;
-pub use state::{ApiConfig, ApiState, ClusterDirectory};
-pub use token::{Claims, KeyError, PrivateClaims, Reference, SigningKeys};
+pub use rights::Rights;
+pub use state::{Access, Answer, ApiConfig, ApiState, ClusterDirectory, ClusterFacts};
+pub use token::{Claims, KeyError, KeyGenerations, PrivateClaims, Reference, SigningKeys};

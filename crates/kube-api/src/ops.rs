@@ -4,13 +4,11 @@
 use crate::{
     actor::Actor,
     meta,
-    state::ApiState,
-    subresource::{binding, eviction, token as tokens},
+    subresource::{binding, eviction},
     verb::{Part, create as creating, delete as deleting, update as updating},
 };
 pub use crate::{
     patch::Patch,
-    subresource::token::{Issued, TokenRequest},
     verb::delete::{DeleteOptions, Deleted, Propagation},
 };
 use kube_schema::Kind;
@@ -144,18 +142,4 @@ pub async fn evict(
 /// 404, 409 if it has a node already or is being deleted.
 pub async fn bind(cluster: &Cluster, namespace: &str, pod: &str, node: &str, actor: &Actor) -> Result<(), Status> {
     binding::bind(cluster, namespace, pod, binding::Target::node(node), actor, false).await
-}
-
-/// Issues a token of a service account.
-///
-/// # Errors
-/// 404 if the account or what the token is bound to does not exist, 422 for a bad lifetime.
-pub fn token(
-    state: &ApiState,
-    cluster: &Cluster,
-    namespace: &str,
-    account: &str,
-    request: &TokenRequest,
-) -> Result<Issued, Status> {
-    tokens::issue(state, cluster, namespace, account, request)
 }

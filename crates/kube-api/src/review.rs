@@ -5,6 +5,7 @@ use crate::{
     auth,
     call::Call,
     respond,
+    rights::{self, Rights},
     subresource::token::own_audiences,
 };
 use axum::response::Response;
@@ -25,7 +26,7 @@ pub(crate) fn create(call: &Call, mut review: Value) -> Result<Response, Status>
         "SelfSubjectReview" => json!({"userInfo": call.actor.user_info()}),
         "SelfSubjectAccessReview" => access(&call.actor, &spec)?,
         "SubjectAccessReview" | "LocalSubjectAccessReview" => subject_access(&spec)?,
-        "SelfSubjectRulesReview" => rules(&call.actor),
+        "SelfSubjectRulesReview" => rights::review(call.actor.rights()),
         "TokenReview" => token(call, &spec)?,
         _ => return Err(Status::method_not_allowed()),
     };
@@ -50,7 +51,7 @@ fn access(actor: &Actor, spec: &Value) -> Result<Value, Status> {
     }
     let text = |field: &str| resource[field].as_str().unwrap_or_default();
     let allowed = if path.is_object() {
-        actor.is_privileged() || path["verb"] == "get"
+        actor.rights() == Some(Rights::Admin) || path["verb"] == "get"
     } else {
         actor.may(&Attempt {
             verb: text("verb"),
@@ -64,7 +65,7 @@ fn access(actor: &Actor, spec: &Value) -> Result<Value, Status> {
     Ok(json!({"allowed": allowed}))
 }
 
-/// What another one may do: until RBAC comes, service accounts little and users all.
+/// What another one may do: until RBAC comes, members of `system:masters` all and others little.
 fn subject_access(spec: &Value) -> Result<Value, Status> {
     let user = spec["user"].as_str().unwrap_or_default();
     let groups = spec["groups"].as_array();
@@ -77,24 +78,6 @@ fn subject_access(spec: &Value) -> Result<Value, Status> {
     access(&actor, spec)
 }
 
-fn rules(actor: &Actor) -> Value {
-    let (resources, paths) = if actor.is_privileged() {
-        (
-            json!([{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}]),
-            json!([{"verbs": ["*"], "nonResourceURLs": ["*"]}]),
-        )
-    } else {
-        let own = json!([
-            {"verbs": ["create"], "apiGroups": ["authorization.k8s.io"],
-             "resources": ["selfsubjectaccessreviews", "selfsubjectrulesreviews"]},
-            {"verbs": ["create"], "apiGroups": ["authentication.k8s.io"], "resources": ["selfsubjectreviews"]},
-        ]);
-        let paths = ["/api", "/api/*", "/apis", "/apis/*", "/healthz", "/livez", "/openapi/*", "/readyz", "/version"];
-        (own, json!([{"verbs": ["get"], "nonResourceURLs": paths}]))
-    };
-    json!({"resourceRules": resources, "nonResourceRules": paths, "incomplete": false})
-}
-
 fn token(call: &Call, spec: &Value) -> Result<Value, Status> {
     let text = spec["token"].as_str().unwrap_or_default();
     if text.is_empty() {
@@ -105,7 +88,7 @@ fn token(call: &Call, spec: &Value) -> Result<Value, Status> {
     if audiences.is_empty() {
         audiences = own_audiences(&call.state, &call.cluster);
     }
-    Ok(match auth::token_actor(&call.state, &call.cluster, text, &audiences) {
+    Ok(match auth::token_actor(&call.state, &call.cluster, &call.facts, text, &audiences) {
         Some((actor, claims)) => {
             let shared: Vec<&String> = audiences.iter().filter(|audience| claims.aud.contains(audience)).collect();
             json!({"authenticated": true, "user": actor.user_info(), "audiences": shared})

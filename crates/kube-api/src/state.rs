@@ -1,17 +1,45 @@
 //! What the API server is built from.
 
-use crate::{metrics::Metrics, token::SigningKeys};
-use domain::{Clock, ClusterId, TenantId};
+use crate::{
+    metrics::Metrics,
+    rights::Rights,
+    token::{KeyGenerations, SigningKeys},
+};
+use domain::{Clock, ClusterId, Principal, TenantId};
+use kube_schema::Release;
 use kube_store::Stores;
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
-/// Which tenant a cluster belongs to; answered by the cloud API, which owns clusters.
+/// What must be known of a cluster to serve its API.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClusterFacts {
+    /// The owner.
+    pub tenant: TenantId,
+    /// The release of Kubernetes that it speaks.
+    pub release: &'static Release,
+    /// Which keys of service-account tokens are good.
+    pub keys: KeyGenerations,
+}
+
+/// Who a user of the cloud is in a cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Access {
+    /// What it may do.
+    pub rights: Rights,
+    /// Its groups, as Kubernetes shall know them.
+    pub groups: Vec<String>,
+}
+
+/// An answer that may take a look into the database.
+pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<Option<T>, String>> + Send + 'a>>;
+
+/// What clusters are and who may use them; answered by the cloud API, which owns clusters and policies.
 pub trait ClusterDirectory: Send + Sync + 'static {
-    /// The owner; `None` if there is no such cluster (any more).
-    fn tenant_of<'a>(
-        &'a self,
-        cluster: &'a ClusterId,
-    ) -> Pin<Box<dyn Future<Output = Result<Option<TenantId>, String>> + Send + 'a>>;
+    /// A cluster; `None` if there is no such cluster (any more).
+    fn facts<'a>(&'a self, cluster: &'a ClusterId) -> Answer<'a, Arc<ClusterFacts>>;
+
+    /// What a user may do in a cluster; `None` if it must not even know of it.
+    fn access<'a>(&'a self, cluster: &'a ClusterId, principal: &'a Principal) -> Answer<'a, Arc<Access>>;
 }
 
 /// Knobs of the API server.
@@ -52,7 +80,7 @@ impl Default for ApiConfig {
 pub struct ApiState {
     /// The clusters.
     pub stores: Arc<Stores>,
-    /// Who owns them.
+    /// What they are.
     pub directory: Arc<dyn ClusterDirectory>,
     /// Keys of service-account tokens.
     pub keys: SigningKeys,

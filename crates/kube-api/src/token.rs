@@ -1,4 +1,5 @@
-//! Service-account tokens: signed JWTs, with a key per cluster that is derived, never stored.
+//! Service-account tokens: signed JWTs, with keys per cluster that are derived, never stored. Keys have generations, so
+//! that a cluster can get a new one while tokens of the old one still hold.
 
 use aws_lc_rs::{hkdf, signature::Ed25519KeyPair, signature::KeyPair};
 use base64::Engine;
@@ -92,6 +93,30 @@ pub struct Claims {
     pub cluster: String,
 }
 
+/// Which generations of a cluster's key are good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeyGenerations {
+    /// Signs.
+    pub current: u32,
+    /// The oldest whose tokens are still good. Invariant: not above `current`.
+    pub oldest: u32,
+}
+
+impl Default for KeyGenerations {
+    fn default() -> Self {
+        Self { current: 1, oldest: 1 }
+    }
+}
+
+impl KeyGenerations {
+    /// Whether tokens of a generation are good. The next one counts too: another replica may know of it already, and
+    /// nobody else can sign with it.
+    #[must_use]
+    pub fn accept(self, generation: u32) -> bool {
+        (self.oldest..=self.current.saturating_add(1)).contains(&generation)
+    }
+}
+
 impl SigningKeys {
     /// Keys from a secret of at least 32 random bytes.
     ///
@@ -110,37 +135,44 @@ impl SigningKeys {
         Self::from_secret(&std::fs::read(path).map_err(read)?)
     }
 
-    fn pair(&self, cluster: &ClusterId) -> Ed25519KeyPair {
+    fn pair(&self, cluster: &ClusterId, generation: u32) -> Ed25519KeyPair {
         let mut seed = [0u8; 32];
+        // The first generation is older than generations.
+        let suffix = if generation == 1 { String::new() } else { format!("#{generation}") };
         let secret = hkdf::Salt::new(hkdf::HKDF_SHA256, SALT).extract(&self.0);
         secret
-            .expand(&[cluster.as_str().as_bytes()], hkdf::HKDF_SHA256)
+            .expand(&[cluster.as_str().as_bytes(), suffix.as_bytes()], hkdf::HKDF_SHA256)
             .and_then(|okm| okm.fill(&mut seed))
             .expect("32 bytes are one block of HKDF-SHA256");
         Ed25519KeyPair::from_seed_unchecked(&seed).expect("any 32 bytes are an Ed25519 seed")
     }
 
-    fn key_id(pair: &Ed25519KeyPair) -> String {
+    /// The generation, and what tells keys apart.
+    fn key_id(pair: &Ed25519KeyPair, generation: u32) -> String {
         let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, pair.public_key().as_ref());
-        base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(&digest.as_ref()[..12])
+        format!("{generation}.{}", base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(&digest.as_ref()[..12]))
     }
 
-    /// Signs a token of a cluster.
+    /// Signs a token of a cluster with a generation of its key.
     #[must_use]
-    pub fn sign(&self, cluster: &ClusterId, claims: &Claims) -> String {
-        let pair = self.pair(cluster);
+    pub fn sign(&self, cluster: &ClusterId, generation: u32, claims: &Claims) -> String {
+        let pair = self.pair(cluster, generation);
         let mut header = Header::new(Algorithm::EdDSA);
-        header.kid = Some(Self::key_id(&pair));
+        header.kid = Some(Self::key_id(&pair, generation));
         let der = pair.to_pkcs8v1().expect("an Ed25519 key has a PKCS#8 form");
         let key = EncodingKey::from_ed_der(der.as_ref());
         jsonwebtoken::encode(&header, claims, &key).expect("claims are plain JSON and the key fits the algorithm")
     }
 
     /// Reads a token of a cluster: `None` if the signature, the times or the cluster do not fit. `audience` must be
-    /// among the token's, if given. Whether what it is bound to still exists is the caller's to check.
+    /// among the token's, if given. Whether that generation of the key is still good, and whether what the token is bound
+    /// to still exists, is the caller's to check.
     #[must_use]
-    pub fn verify(&self, cluster: &ClusterId, token: &str, audiences: &[String]) -> Option<Claims> {
-        let pair = self.pair(cluster);
+    pub fn verify(&self, cluster: &ClusterId, token: &str, audiences: &[String]) -> Option<(u32, Claims)> {
+        let kid = jsonwebtoken::decode_header(token).ok()?.kid?;
+        // Ids without a generation are of tokens older than generations.
+        let generation = kid.split_once('.').map_or(Some(1), |(generation, _)| generation.parse().ok())?;
+        let pair = self.pair(cluster, generation);
         let mut validation = Validation::new(Algorithm::EdDSA);
         validation.leeway = 5;
         validation.validate_nbf = true;
@@ -152,17 +184,19 @@ impl SigningKeys {
         }
         let key = DecodingKey::from_ed_der(pair.public_key().as_ref());
         let claims = jsonwebtoken::decode::<Claims>(token, &key, &validation).ok()?.claims;
-        (claims.cluster == cluster.as_str()).then_some(claims)
+        (claims.cluster == cluster.as_str()).then_some((generation, claims))
     }
 
-    /// The public keys of a cluster, as `/openid/v1/jwks` gives them.
+    /// The public keys of a cluster, as `/openid/v1/jwks` gives them: the one that signs first.
     #[must_use]
-    pub fn jwks(&self, cluster: &ClusterId) -> Value {
-        let pair = self.pair(cluster);
-        let x = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(pair.public_key().as_ref());
-        json!({"keys": [{
-            "use": "sig", "kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "kid": Self::key_id(&pair), "x": x,
-        }]})
+    pub fn jwks(&self, cluster: &ClusterId, keys: KeyGenerations) -> Value {
+        let key = |generation: u32| {
+            let pair = self.pair(cluster, generation);
+            let x = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(pair.public_key().as_ref());
+            let kid = Self::key_id(&pair, generation);
+            json!({"use": "sig", "kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "kid": kid, "x": x})
+        };
+        json!({"keys": (keys.oldest..=keys.current).rev().map(key).collect::<Vec<_>>()})
     }
 }
 
@@ -196,13 +230,29 @@ mod tests {
     fn tokens_are_good_for_their_cluster_and_time_only() {
         let keys = SigningKeys::from_secret(&[7; 32]).unwrap();
         let (mine, other) = (ClusterId::generate(), ClusterId::generate());
-        let token = keys.sign(&mine, &claims(&mine));
+        let token = keys.sign(&mine, 1, &claims(&mine));
         assert!(keys.verify(&mine, &token, &["api".into()]).is_some());
         assert!(keys.verify(&mine, &token, &["other".into()]).is_none());
         assert!(keys.verify(&other, &token, &["api".into()]).is_none());
         let mut old = claims(&mine);
         old.exp -= 3600;
-        assert!(keys.verify(&mine, &keys.sign(&mine, &old), &[]).is_none());
+        assert!(keys.verify(&mine, &keys.sign(&mine, 1, &old), &[]).is_none());
         assert!(SigningKeys::from_secret(&[7; 31]).is_err());
+    }
+
+    #[test]
+    fn a_token_names_the_generation_of_its_key() {
+        let keys = SigningKeys::from_secret(&[7; 32]).unwrap();
+        let cluster = ClusterId::generate();
+        let tokens = [1, 2].map(|generation| keys.sign(&cluster, generation, &claims(&cluster)));
+        let found = tokens.clone().map(|token| keys.verify(&cluster, &token, &[]).unwrap().0);
+        assert_eq!(found, [1, 2]);
+        // A header that claims another generation does not fit the signature.
+        let [(header, _), (_, rest)] = [&tokens[0], &tokens[1]].map(|token| token.split_once('.').unwrap());
+        assert!(keys.verify(&cluster, &format!("{header}.{rest}"), &[]).is_none());
+        let (rotating, rotated) = (KeyGenerations { current: 2, oldest: 1 }, KeyGenerations { current: 2, oldest: 2 });
+        assert_eq!([1, 2].map(|generation| rotating.accept(generation)), [true, true]);
+        assert_eq!([1, 2].map(|generation| rotated.accept(generation)), [false, true]);
+        assert_eq!(keys.jwks(&cluster, rotating)["keys"].as_array().unwrap().len(), 2);
     }
 }

@@ -1,105 +1,108 @@
 //! Discovery documents, aggregated and legacy, as bytes made once per process.
 
-use std::{collections::HashMap, sync::LazyLock};
+use std::collections::HashMap;
 
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use crate::kind::{Kind, group_versions, groups, kinds, subresource, versions};
+use crate::{
+    kind::{Kind, subresource},
+    release::{PerRelease, Release},
+};
 
-struct Documents {
-    api_v2: Bytes,
-    api_v2beta1: Bytes,
-    apis_v2: Bytes,
-    apis_v2beta1: Bytes,
-    api_versions: Bytes,
-    group_list: Bytes,
+/// All discovery documents of a release.
+#[derive(Debug)]
+pub struct Discovery {
+    api: [Bytes; 3],
+    apis: [Bytes; 3],
     groups: HashMap<&'static str, Bytes>,
     resources: HashMap<(&'static str, &'static str), Bytes>,
 }
 
-static DOCUMENTS: LazyLock<Documents> = LazyLock::new(|| Documents {
-    api_v2: aggregated("v2", &[""]),
-    api_v2beta1: aggregated("v2beta1", &[""]),
-    apis_v2: aggregated("v2", &groups()[1..]),
-    apis_v2beta1: aggregated("v2beta1", &groups()[1..]),
-    api_versions: bytes(&json!({
-        "kind": "APIVersions", "versions": ["v1"],
-        "serverAddressByClientCIDRs": [{"clientCIDR": "0.0.0.0/0", "serverAddress": ""}],
-    })),
-    group_list: bytes(&json!({
-        "kind": "APIGroupList", "apiVersion": "v1",
-        "groups": groups()[1..].iter().map(|g| group(g)).collect::<Vec<_>>(),
-    })),
-    groups: groups()[1..].iter().map(|g| (*g, bytes(&group_document(g)))).collect(),
-    resources: group_versions().iter().map(|(g, v)| ((*g, *v), bytes(&resource_list(g, v)))).collect(),
-});
-
-/// `/api` as `APIGroupDiscoveryList` of `apidiscovery.k8s.io/v2`.
-#[must_use]
-pub fn discovery_api_v2() -> Bytes {
-    DOCUMENTS.api_v2.clone()
+/// Forms of `/api` and `/apis`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// `APIGroupDiscoveryList` of `apidiscovery.k8s.io/v2`.
+    V2,
+    /// `APIGroupDiscoveryList` of `apidiscovery.k8s.io/v2beta1`, for kubectl up to 1.29.
+    V2Beta1,
+    /// `APIVersions` or `APIGroupList`.
+    Legacy,
 }
 
-/// `/api` as `APIGroupDiscoveryList` of `apidiscovery.k8s.io/v2beta1`, for kubectl up to 1.29.
-#[must_use]
-pub fn discovery_api_v2beta1() -> Bytes {
-    DOCUMENTS.api_v2beta1.clone()
+static DISCOVERY: PerRelease<Discovery> = PerRelease::new(Discovery::make);
+
+impl Release {
+    /// Its discovery documents.
+    #[must_use]
+    pub fn discovery(&'static self) -> &'static Discovery {
+        DISCOVERY.of(self)
+    }
 }
 
-/// `/apis` as `APIGroupDiscoveryList` of `apidiscovery.k8s.io/v2`.
-#[must_use]
-pub fn discovery_apis_v2() -> Bytes {
-    DOCUMENTS.apis_v2.clone()
-}
+impl Discovery {
+    fn make(release: &'static Release) -> Self {
+        let groups = release.groups();
+        let others = &groups[1..];
+        let versions = json!({
+            "kind": "APIVersions", "versions": ["v1"],
+            "serverAddressByClientCIDRs": [{"clientCIDR": "0.0.0.0/0", "serverAddress": ""}],
+        });
+        let list = json!({
+            "kind": "APIGroupList", "apiVersion": "v1",
+            "groups": others.iter().map(|g| group(release, g)).collect::<Vec<_>>(),
+        });
+        let pairs = release.group_versions().into_iter();
+        Self {
+            api: [aggregated(release, "v2", &[""]), aggregated(release, "v2beta1", &[""]), bytes(&versions)],
+            apis: [aggregated(release, "v2", others), aggregated(release, "v2beta1", others), bytes(&list)],
+            groups: others.iter().map(|g| (*g, bytes(&group_document(release, g)))).collect(),
+            resources: pairs.map(|(g, v)| ((g, v), bytes(&resource_list(release, g, v)))).collect(),
+        }
+    }
 
-/// `/apis` as `APIGroupDiscoveryList` of `apidiscovery.k8s.io/v2beta1`.
-#[must_use]
-pub fn discovery_apis_v2beta1() -> Bytes {
-    DOCUMENTS.apis_v2beta1.clone()
-}
+    /// `/api`.
+    #[must_use]
+    pub fn api(&self, form: Form) -> Bytes {
+        self.api[form as usize].clone()
+    }
 
-/// `/api`, legacy form.
-#[must_use]
-pub fn api_versions() -> Bytes {
-    DOCUMENTS.api_versions.clone()
-}
+    /// `/apis`.
+    #[must_use]
+    pub fn apis(&self, form: Form) -> Bytes {
+        self.apis[form as usize].clone()
+    }
 
-/// `/apis`, legacy form.
-#[must_use]
-pub fn api_group_list() -> Bytes {
-    DOCUMENTS.group_list.clone()
-}
+    /// `/apis/{group}`.
+    #[must_use]
+    pub fn group(&self, group: &str) -> Option<Bytes> {
+        self.groups.get(group).cloned()
+    }
 
-/// `/apis/{group}`.
-#[must_use]
-pub fn api_group(group: &str) -> Option<Bytes> {
-    DOCUMENTS.groups.get(group).cloned()
-}
-
-/// `/api/v1` (group "") or `/apis/{group}/{version}`.
-#[must_use]
-pub fn api_resource_list(group: &str, version: &str) -> Option<Bytes> {
-    let (key, _) = DOCUMENTS.resources.iter().find(|((g, v), _)| *g == group && *v == version)?;
-    DOCUMENTS.resources.get(key).cloned()
+    /// `/api/v1` (group "") or `/apis/{group}/{version}`.
+    #[must_use]
+    pub fn resources(&self, group: &str, version: &str) -> Option<Bytes> {
+        self.resources.iter().find(|((g, v), _)| *g == group && *v == version).map(|(_, bytes)| bytes.clone())
+    }
 }
 
 fn bytes(value: &Value) -> Bytes {
     Bytes::from(value.to_string())
 }
 
-fn kinds_of(group: &str, version: &str) -> impl Iterator<Item = &'static Kind> {
-    kinds().iter().filter(move |k| k.group == group && k.version == version)
+fn kinds_of(release: &Release, group: &str, version: &str) -> impl Iterator<Item = &'static Kind> {
+    release.kinds().filter(move |k| k.group == group && k.version == version)
 }
 
-fn aggregated(version: &str, groups: &[&str]) -> Bytes {
+fn aggregated(release: &Release, version: &str, groups: &[&str]) -> Bytes {
     let items: Vec<Value> = groups
         .iter()
         .map(|g| {
-            let versions: Vec<Value> = versions(g)
+            let versions: Vec<Value> = release
+                .versions(g)
                 .into_iter()
                 .map(|v| {
-                    let resources: Vec<Value> = kinds_of(g, v).map(aggregated_resource).collect();
+                    let resources: Vec<Value> = kinds_of(release, g, v).map(aggregated_resource).collect();
                     json!({"version": v, "freshness": "Current", "resources": resources})
                 })
                 .collect();
@@ -147,22 +150,25 @@ fn aggregated_resource(kind: &'static Kind) -> Value {
     value
 }
 
-fn group(name: &str) -> Value {
-    let versions: Vec<Value> =
-        versions(name).into_iter().map(|v| json!({"groupVersion": format!("{name}/{v}"), "version": v})).collect();
+fn group(release: &Release, name: &str) -> Value {
+    let versions: Vec<Value> = release
+        .versions(name)
+        .into_iter()
+        .map(|v| json!({"groupVersion": format!("{name}/{v}"), "version": v}))
+        .collect();
     json!({"name": name, "preferredVersion": versions[0], "versions": versions})
 }
 
-fn group_document(name: &str) -> Value {
-    let mut value = group(name);
+fn group_document(release: &Release, name: &str) -> Value {
+    let mut value = group(release, name);
     value["kind"] = json!("APIGroup");
     value["apiVersion"] = json!("v1");
     value
 }
 
-fn resource_list(group: &str, version: &str) -> Value {
+fn resource_list(release: &Release, group: &str, version: &str) -> Value {
     let mut resources = Vec::new();
-    for kind in kinds_of(group, version) {
+    for kind in kinds_of(release, group, version) {
         let mut entry = json!({
             "name": kind.plural, "singularName": kind.singular, "namespaced": kind.namespaced,
             "kind": kind.kind, "verbs": kind.verbs,
@@ -199,13 +205,17 @@ fn resource_list(group: &str, version: &str) -> Value {
 mod tests {
     use super::*;
 
+    fn discovery() -> &'static Discovery {
+        crate::newest().discovery()
+    }
+
     fn parse(bytes: &Bytes) -> Value {
         serde_json::from_slice(bytes).unwrap()
     }
 
     #[test]
     fn core_group_has_pods_with_their_subresources() {
-        let document = parse(&discovery_api_v2());
+        let document = parse(&discovery().api(Form::V2));
         let resources = document["items"][0]["versions"][0]["resources"].as_array().unwrap();
         let pods = resources.iter().find(|r| r["resource"] == "pods").unwrap();
         assert_eq!(pods["scope"], "Namespaced");
@@ -216,17 +226,17 @@ mod tests {
 
     #[test]
     fn a_group_names_its_preferred_version() {
-        let document = parse(&api_group("autoscaling").unwrap());
+        let document = parse(&discovery().group("autoscaling").unwrap());
         assert_eq!(document["preferredVersion"]["groupVersion"], "autoscaling/v2");
         assert_eq!(document["versions"].as_array().unwrap().len(), 2);
-        assert!(api_group("nope").is_none());
+        assert!(discovery().group("nope").is_none());
     }
 
     #[test]
     fn a_version_lists_scale_with_its_own_group() {
-        let document = parse(&api_resource_list("apps", "v1").unwrap());
+        let document = parse(&discovery().resources("apps", "v1").unwrap());
         let scale = document["resources"].as_array().unwrap().iter().find(|r| r["name"] == "deployments/scale");
         assert_eq!(scale.unwrap()["group"], "autoscaling");
-        assert!(api_resource_list("apps", "v2").is_none());
+        assert!(discovery().resources("apps", "v2").is_none());
     }
 }

@@ -4,6 +4,7 @@
 
 mod list;
 
+use crate::release::Release;
 use std::{collections::HashMap, sync::LazyLock};
 
 /// One served kind in one version.
@@ -31,6 +32,8 @@ pub struct Kind {
     pub verbs: &'static [&'static str],
     /// True for the version in which objects are stored.
     pub storage_version: bool,
+    /// Minor release of Kubernetes that it came with; 0 if all releases offered have it.
+    pub since: u16,
     resource: &'static str,
 }
 
@@ -132,29 +135,15 @@ struct Index {
     plural: HashMap<(&'static str, &'static str, &'static str), &'static Kind>,
     kind: HashMap<(&'static str, &'static str, &'static str), &'static Kind>,
     resource: HashMap<&'static str, &'static Kind>,
-    groups: Vec<&'static str>,
-    group_versions: Vec<(&'static str, &'static str)>,
 }
 
 static INDEX: LazyLock<Index> = LazyLock::new(|| {
-    let mut index = Index {
-        plural: HashMap::new(),
-        kind: HashMap::new(),
-        resource: HashMap::new(),
-        groups: Vec::new(),
-        group_versions: Vec::new(),
-    };
+    let mut index = Index { plural: HashMap::new(), kind: HashMap::new(), resource: HashMap::new() };
     for kind in kinds() {
         index.plural.insert((kind.group, kind.version, kind.plural), kind);
         index.kind.insert((kind.group, kind.version, kind.kind), kind);
         if kind.storage_version {
             index.resource.insert(kind.resource, kind);
-        }
-        if !index.groups.contains(&kind.group) {
-            index.groups.push(kind.group);
-        }
-        if !index.group_versions.contains(&(kind.group, kind.version)) {
-            index.group_versions.push((kind.group, kind.version));
         }
     }
     index
@@ -178,22 +167,48 @@ pub fn by_resource(resource: &str) -> Option<&'static Kind> {
     INDEX.resource.get(resource).copied()
 }
 
-/// Groups in upstream's order; the core group "" first.
-#[must_use]
-pub fn groups() -> &'static [&'static str] {
-    &INDEX.groups
-}
+impl Release {
+    /// Whether the release has the kind in this version.
+    #[must_use]
+    pub fn has(&self, kind: &Kind) -> bool {
+        kind.since <= self.minor
+    }
 
-/// Versions of a group, the preferred one first; empty if there is no such group.
-#[must_use]
-pub fn versions(group: &str) -> Vec<&'static str> {
-    INDEX.group_versions.iter().filter(|(g, _)| *g == group).map(|(_, v)| *v).collect()
-}
+    /// Groups in upstream's order; the core group "" first.
+    #[must_use]
+    pub fn groups(&self) -> Vec<&'static str> {
+        let mut groups: Vec<&'static str> = Vec::new();
+        for (group, _) in self.group_versions() {
+            if !groups.contains(&group) {
+                groups.push(group);
+            }
+        }
+        groups
+    }
 
-/// All pairs of group and version.
-#[must_use]
-pub fn group_versions() -> &'static [(&'static str, &'static str)] {
-    &INDEX.group_versions
+    /// Versions of a group, the preferred one first; empty if there is no such group.
+    #[must_use]
+    pub fn versions(&self, group: &str) -> Vec<&'static str> {
+        self.group_versions().into_iter().filter(|(g, _)| *g == group).map(|(_, v)| v).collect()
+    }
+
+    /// All pairs of group and version.
+    #[must_use]
+    pub fn group_versions(&self) -> Vec<(&'static str, &'static str)> {
+        let mut all = Vec::new();
+        for kind in self.kinds() {
+            if !all.contains(&(kind.group, kind.version)) {
+                all.push((kind.group, kind.version));
+            }
+        }
+        all
+    }
+
+    /// Its kinds, in the table's order.
+    pub fn kinds(&self) -> impl Iterator<Item = &'static Kind> {
+        let minor = self.minor;
+        kinds().iter().filter(move |kind| kind.since <= minor)
+    }
 }
 
 #[cfg(test)]
@@ -214,6 +229,34 @@ mod tests {
     fn names_are_unique_in_their_version() {
         assert_eq!(INDEX.plural.len(), kinds().len());
         assert_eq!(INDEX.kind.len(), kinds().len());
+    }
+
+    /// Definitions of `k8s-openapi` with the first release of its that has them, as the build script found them.
+    const FIRST: &str = include_str!(concat!(env!("OUT_DIR"), "/first_minor.txt"));
+
+    #[test]
+    fn a_kind_is_served_from_the_release_that_brought_it() {
+        let first: HashMap<&str, u16> =
+            FIRST.lines().filter_map(|l| l.split_once(' ')).map(|(d, m)| (d, m.parse().unwrap())).collect();
+        let oldest = crate::releases()[0].minor;
+        for kind in kinds() {
+            let message = crate::message_of_kind(kind).name;
+            let minor =
+                first.iter().find(|(definition, _)| definition.ends_with(&format!(".{message}"))).map(|(_, m)| *m);
+            let expect = minor.filter(|minor| *minor > oldest).unwrap_or(0);
+            assert_eq!(kind.since, expect, "{message}: came with {minor:?}");
+        }
+    }
+
+    #[test]
+    fn an_older_release_lacks_what_came_later() {
+        let [old, new] = ["v1.34.2", "v1.36.0"].map(|version| crate::release(version).unwrap());
+        assert!(
+            !old.groups().contains(&"storagemigration.k8s.io") && new.groups().contains(&"storagemigration.k8s.io")
+        );
+        assert_eq!(old.versions("scheduling.k8s.io"), ["v1"]);
+        assert_eq!(new.versions("scheduling.k8s.io"), ["v1", "v1alpha2"]);
+        assert_eq!((old.groups()[0], new.kinds().count()), ("", kinds().len()));
     }
 
     #[test]

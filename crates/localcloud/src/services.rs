@@ -81,6 +81,7 @@ impl Site<'_> {
         service.set("public_url", self.endpoint());
         service.set("public_ca", text(&pki::files(self.layout, pki::PUBLIC_CA).certificate));
         service.set("api_backend", self.on_bridge(GATEWAY_PORT));
+        service.set("cluster_domain", CLUSTER_DOMAIN);
         service.set("billing_endpoint", format!("https://{}", self.on_bridge(BILLING_GRPC_PORT)));
         service.set("identity", self.identity("control")?);
         Ok(service)
@@ -147,6 +148,7 @@ impl Site<'_> {
         service.namespace = Some(layout.namespace(number));
         service.set("host_id", id);
         service.set("control_endpoint", format!("https://{}", self.on_bridge(CONTROL_GRPC_PORT)));
+        service.set("cluster_domain", CLUSTER_DOMAIN);
         service.set("billing_endpoint", format!("https://{}", self.on_bridge(BILLING_GRPC_PORT)));
         service.set("containerd_socket", text(&hosts::containerd_socket(layout, number)));
         service.set("state_dir", text(&state));

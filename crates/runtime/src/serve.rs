@@ -1,6 +1,7 @@
 //! Serves an axum router over TCP or TLS: HTTP/1.1 (with upgrades) and HTTP/2, with graceful drain.
 
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,8 +13,8 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio_rustls::TlsAcceptor;
-use tokio_util::task::TaskTracker;
+use tokio_rustls::{LazyConfigAcceptor, TlsAcceptor, server::TlsStream};
+use tokio_util::{either::Either, task::TaskTracker};
 use tower::ServiceExt;
 
 use crate::CancellationToken;
@@ -46,6 +47,37 @@ pub struct Peer {
 #[derive(Debug, Clone)]
 pub struct ServerName(pub Arc<str>);
 
+/// Finds what a server shows to clients that ask for a host name.
+pub trait ChooseTls: Send + Sync + 'static {
+    /// The configuration for a host name; `None`: the client named none. It is asked within the time of a handshake.
+    fn choose<'a>(
+        &'a self,
+        name: Option<&'a str>,
+    ) -> Pin<Box<dyn Future<Output = Arc<rustls::ServerConfig>> + Send + 'a>>;
+}
+
+/// How connections begin.
+#[derive(Clone)]
+enum Begin {
+    Plain,
+    Tls(TlsAcceptor),
+    Chosen(Arc<dyn ChooseTls>),
+}
+
+impl Begin {
+    async fn handshake(&self, stream: TcpStream) -> std::io::Result<Either<TcpStream, TlsStream<TcpStream>>> {
+        match self {
+            Self::Plain => Ok(Either::Left(stream)),
+            Self::Tls(acceptor) => acceptor.accept(stream).await.map(Either::Right),
+            Self::Chosen(chooser) => {
+                let start = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream).await?;
+                let config = chooser.choose(start.client_hello().server_name()).await;
+                start.into_stream(config).await.map(Either::Right)
+            }
+        }
+    }
+}
+
 /// Serves `app` on `listener` until `stop`, then lets open requests end (for five seconds at most).
 ///
 /// # Errors
@@ -56,9 +88,31 @@ pub async fn serve(
     app: axum::Router,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
+    let begin = tls.map_or(Begin::Plain, |tls| Begin::Tls(TlsAcceptor::from(tls)));
+    serve_on(listener, begin, app, stop).await
+}
+
+/// The same over TLS, with what is shown chosen by the host name that a client asks for.
+///
+/// # Errors
+/// As [`serve`].
+pub async fn serve_chosen(
+    listener: TcpListener,
+    chooser: Arc<dyn ChooseTls>,
+    app: axum::Router,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    serve_on(listener, Begin::Chosen(chooser), app, stop).await
+}
+
+async fn serve_on(
+    listener: TcpListener,
+    begin: Begin,
+    app: axum::Router,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
     let address = listener.local_addr()?;
-    tracing::info!(%address, tls = tls.is_some(), "listening on {address}");
-    let acceptor = tls.map(TlsAcceptor::from);
+    tracing::info!(%address, tls = !matches!(begin, Begin::Plain), "listening on {address}");
     let connections = TaskTracker::new();
     loop {
         let accepted = tokio::select! {
@@ -67,7 +121,7 @@ pub async fn serve(
         };
         match accepted {
             Ok((stream, address)) => {
-                connections.spawn(connection(stream, address, acceptor.clone(), app.clone(), stop.clone()));
+                connections.spawn(connection(stream, address, begin.clone(), app.clone(), stop.clone()));
             }
             Err(error) => {
                 tracing::warn!(%error, "could not accept a connection: {error}");
@@ -83,21 +137,13 @@ pub async fn serve(
     Ok(())
 }
 
-async fn connection(
-    stream: TcpStream,
-    address: SocketAddr,
-    acceptor: Option<TlsAcceptor>,
-    app: axum::Router,
-    stop: CancellationToken,
-) {
+async fn connection(stream: TcpStream, address: SocketAddr, begin: Begin, app: axum::Router, stop: CancellationToken) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "could not set TCP_NODELAY for {address}");
     }
-    let Some(acceptor) = acceptor else {
-        return http(stream, Peer { common_name: None, address }, None, app, stop).await;
-    };
-    match tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await {
-        Ok(Ok(stream)) => {
+    match tokio::time::timeout(HANDSHAKE, begin.handshake(stream)).await {
+        Ok(Ok(Either::Left(stream))) => http(stream, Peer { common_name: None, address }, None, app, stop).await,
+        Ok(Ok(Either::Right(stream))) => {
             let certificates = stream.get_ref().1.peer_certificates();
             let common_name = certificates.and_then(|c| c.first()).and_then(|c| tls::common_name(c));
             let server_name = stream.get_ref().1.server_name().map(|name| ServerName(name.into()));

@@ -101,6 +101,19 @@ pub fn public_server(certificate: &Path, key: &Path) -> anyhow::Result<Arc<Serve
     Ok(Arc::new(config))
 }
 
+/// The same from texts in memory.
+///
+/// # Errors
+/// If they do not hold what they should.
+pub fn public_server_from_pem(certificate: &[u8], key: &[u8]) -> anyhow::Result<Arc<ServerConfig>> {
+    install_provider();
+    let chain = CertificateDer::pem_slice_iter(certificate).collect::<Result<Vec<_>, _>>()?;
+    let mut config =
+        ServerConfig::builder().with_no_client_auth().with_single_cert(chain, PrivateKeyDer::from_pem_slice(key)?)?;
+    config.alpn_protocols = alpn();
+    Ok(Arc::new(config))
+}
+
 /// The common name of the client certificate that a gRPC call came with.
 pub fn grpc_peer<T>(request: &tonic::Request<T>) -> Option<String> {
     let certificates = request.peer_certs()?;

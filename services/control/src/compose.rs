@@ -2,7 +2,7 @@
 
 use crate::Config;
 use anyhow::Context;
-use cloud::{Cloud, ClusterHosts, Directory, Supply};
+use cloud::{Cloud, Directory, HostNames, Hosts};
 use domain::{ClusterId, SystemClock};
 use fleet::{ClosureSink, ClusterNetwork, Fleet, FleetConfig, NetworkDirectory};
 use futures::future::BoxFuture;
@@ -55,10 +55,14 @@ pub(crate) async fn compose(config: &Config, stop: CancellationToken) -> anyhow:
             IpAddr::V4(address) => Some((address, config.api_backend.port())),
             IpAddr::V6(_) => None,
         },
+        host_names: config.cluster_domain.as_ref().map(|domain| HostNames {
+            domain: domain.trim_matches('.').to_ascii_lowercase(),
+            sealer: Arc::clone(&sealer),
+        }),
         availability_domains: config.availability_domains.clone(),
         ..cloud::Config::default()
     };
-    let hosts = Arc::new(Hosts(Arc::clone(&fleet)));
+    let hosts = Hosts::new(Arc::clone(&fleet), sealer);
     let cloud = Cloud::new(db.clone(), stores, directory, hosts, Arc::new(SystemClock), cloud_config);
     Ok(Parts { db, api, cloud, fleet })
 }
@@ -124,6 +128,7 @@ impl NetworkDirectory for Networks {
                 Ok(found) => found.map(|network| ClusterNetwork {
                     tenant_id: network.tenant_id,
                     compartment_id: network.compartment_id,
+                    network_id: network.network_id,
                     pod_cidr: network.pods_cidr,
                     service_cidr: network.services_cidr,
                 }),
@@ -132,24 +137,6 @@ impl NetworkDirectory for Networks {
                     None
                 }
             }
-        })
-    }
-}
-
-/// Lets the cloud API end what runs on hosts.
-struct Hosts(Arc<Fleet>);
-
-impl ClusterHosts for Hosts {
-    fn remove_cluster(&self, cluster: ClusterId) -> BoxFuture<'_, Result<bool, String>> {
-        Box::pin(async move { self.0.remove_cluster(&cluster).await.map_err(|error| error.to_string()) })
-    }
-
-    fn supply(&self) -> BoxFuture<'_, Result<Supply, String>> {
-        Box::pin(async move {
-            let supply = self.0.supply().await.map_err(|error| error.to_string())?;
-            let waiting = supply.waiting.into_iter().map(|(node, waiting)| (node, (waiting.pods, waiting.reason)));
-            let shapes = supply.shapes.into_iter().map(str::to_owned).collect();
-            Ok(Supply { shapes, waiting: waiting.collect() })
         })
     }
 }

@@ -30,6 +30,10 @@ pub struct Config {
     pub public_ca: PathBuf,
     /// `ip:port` of the gateway as hosts reach it: what `kubernetes.default` leads to inside of clusters.
     pub api_backend: SocketAddr,
+    /// Suffix of the clusters' own host names, `<unique part of the OCID>.<suffix>`, the same as the gateway's. Default: none,
+    /// then clusters are found by their path alone.
+    #[serde(default)]
+    pub cluster_domain: Option<String>,
     /// Billing's gRPC endpoint, as `https://host:port`; none: ends of billing wait in the database.
     #[serde(default)]
     pub billing_endpoint: Option<String>,

@@ -8,6 +8,8 @@ use prost::Message;
 use proto::fleet::input::Kind;
 use proto::fleet::{Input, Placement};
 
+use crate::pod::check::{self, Check};
+
 /// A placement, parsed.
 #[derive(Debug, Clone)]
 pub struct Desired {
@@ -17,6 +19,8 @@ pub struct Desired {
     pub pod: Pod,
     /// What the pod reads.
     pub inputs: Inputs,
+    /// Its health checks beside its probes.
+    pub checks: Vec<Check>,
     /// When this host first heard of it, Unix milliseconds: the pod's `startTime`.
     pub accepted_ms: i64,
     /// Set once it must go.
@@ -97,9 +101,10 @@ impl Desired {
     pub fn parse(mut placement: Placement, accepted_ms: i64) -> Result<Self, serde_json::Error> {
         let pod: Pod = serde_json::from_slice(&placement.pod)?;
         let inputs = Inputs::new(&placement.inputs);
+        let checks = check::read(&pod)?;
         placement.pod = Bytes::new();
         placement.inputs = Vec::new();
-        Ok(Self { placement, pod, inputs, accepted_ms, removal: None, complete: true })
+        Ok(Self { placement, pod, inputs, checks, accepted_ms, removal: None, complete: true })
     }
 
     /// The pod's uid.

@@ -2,6 +2,7 @@
 
 pub mod act;
 pub mod backoff;
+pub mod check;
 pub mod container;
 pub mod diff;
 pub mod downward;

@@ -9,7 +9,9 @@ use serde_json::{Value, json};
 use std::{net::IpAddr, sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 
-/// Version that the nodes say.
+/// Annotation with the version that a node says.
+const VERSION_ANNOTATION: &str = "hako.dev/kubernetes-version";
+/// Version that a node says if nobody told it one.
 const KUBELET_VERSION: &str = "v1.36.0";
 /// Pods that a virtual node takes. Source: OKE's limit of pods per virtual node.
 const PODS: &str = "500";
@@ -33,6 +35,8 @@ pub(crate) struct Endpoint {
 /// The status that a Node should have, or `None` if it has it. `now`: RFC 3339.
 pub(crate) fn status_patch(node: &Value, endpoint: Endpoint, now: &str) -> Option<Value> {
     let label = |name: &str| node.pointer("/metadata/labels").and_then(|labels| labels[name].as_str());
+    let annotations = node.pointer("/metadata/annotations");
+    let version = annotations.and_then(|all| all[VERSION_ANNOTATION].as_str()).unwrap_or(KUBELET_VERSION);
     let amount = json!({"cpu": CPU, "memory": MEMORY, "ephemeral-storage": STORAGE, "pods": PODS});
     let wanted = json!({
         "capacity": amount,
@@ -45,7 +49,7 @@ pub(crate) fn status_patch(node: &Value, endpoint: Endpoint, now: &str) -> Optio
         "nodeInfo": {
             "architecture": label("kubernetes.io/arch").unwrap_or("amd64"),
             "operatingSystem": "linux",
-            "kubeletVersion": KUBELET_VERSION,
+            "kubeletVersion": version,
             "kubeProxyVersion": "",
             "containerRuntimeVersion": "hakobune://1",
             "osImage": "Hakobune virtual node",
@@ -154,6 +158,10 @@ mod tests {
         assert_eq!(patch["status"]["nodeInfo"]["architecture"], "arm64");
         node["status"] = patch["status"].clone();
         assert_eq!(status_patch(&node, endpoint, "later"), None);
+        node["metadata"]["annotations"] = json!({VERSION_ANNOTATION: "v1.35.0"});
+        let patch = status_patch(&node, endpoint, "later").unwrap();
+        assert_eq!(patch["status"]["nodeInfo"]["kubeletVersion"], "v1.35.0");
+        node["status"] = patch["status"].clone();
         node["status"]["conditions"][0]["status"] = json!("Unknown");
         let patch = status_patch(&node, endpoint, "later").unwrap();
         let since = |index: usize| patch["status"]["conditions"][index]["lastTransitionTime"].clone();

@@ -47,6 +47,8 @@ pub(crate) struct Grants {
     root: CompartmentId,
     compartments: HashMap<CompartmentId, CompartmentNode>,
     rules: Vec<Rule>,
+    /// OCIDs by names in lower case.
+    groups: HashMap<String, String>,
 }
 
 impl Grants {
@@ -54,7 +56,8 @@ impl Grants {
     pub(crate) fn new(tenant: &TenantId, source: GrantSource) -> Self {
         let root = CompartmentId::root(tenant);
         let compartments = source.compartments.into_iter().map(|node| (node.id.clone(), node)).collect();
-        let mut grants = Self { root, compartments, rules: Vec::new() };
+        let groups = source.groups.iter().map(|(id, name)| (name.to_lowercase(), id.clone())).collect();
+        let mut grants = Self { root, compartments, rules: Vec::new(), groups };
         let rules = source.statements.into_iter().filter_map(|(at, statement)| {
             let scope = grants.locate(&at, &statement.location).filter(|scope| grants.is_within(scope, &at))?;
             let groups = match statement.subject {
@@ -114,6 +117,11 @@ impl Grants {
     /// True if something may be made in the compartment: it is the root, or not deleted.
     pub(crate) fn is_active(&self, id: &CompartmentId) -> bool {
         *id == self.root || self.compartments.get(id).is_some_and(|node| node.active)
+    }
+
+    /// OCIDs of groups of these names; those that don't exist (any more) are left out.
+    pub(crate) fn group_ids(&self, names: &[String]) -> Vec<String> {
+        names.iter().filter_map(|name| self.groups.get(&name.to_lowercase()).cloned()).collect()
     }
 
     /// True if a member of `groups` (names) may do this there.

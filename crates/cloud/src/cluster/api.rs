@@ -1,9 +1,9 @@
 //! `/clusters`.
 
 use super::{
-    Cluster, ClusterState,
-    kubeconfig::{self, TokenCommand},
-    operation, store, wire,
+    Cluster, ClusterState, authority,
+    kubeconfig::{self, Endpoint, TokenCommand},
+    operation, rotation, store, wire,
 };
 use crate::{
     Cloud, Error,
@@ -32,6 +32,11 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<Cloud>> {
     OpenApiRouter::new()
         .routes(routes!(list, create))
         .routes(routes!(read, update, remove))
+        .routes(routes!(pause))
+        .routes(routes!(resume))
+        .routes(routes!(start_rotation))
+        .routes(routes!(complete_rotation))
+        .routes(routes!(rotation_status))
         .routes(routes!(create_kubeconfig))
 }
 
@@ -104,7 +109,7 @@ async fn read(State(cloud): State<Arc<Cloud>>, caller: Caller, Path(id): Path<St
     params(("clusterId" = String, Path, description = "The cluster")),
     request_body = wire::UpdateClusterDetails,
     responses((status = 202, description = "Accepted", headers(("opc-work-request-id" = String, description = "Follows the work")))),
-    extensions(("x-hako-access" = json!("use clusters"))),
+    extensions(("x-hako-access" = json!("manage clusters"))),
 )]
 async fn update(
     State(cloud): State<Arc<Cloud>>,
@@ -127,6 +132,91 @@ async fn update(
 )]
 async fn remove(State(cloud): State<Arc<Cloud>>, caller: Caller, Path(id): Path<String>) -> Result<Response, Error> {
     Ok(accepted(&operation::delete(&cloud, &caller, &id).await?))
+}
+
+/// Pauses a cluster: it keeps its objects, runs no pods and costs nothing. Our addition.
+#[utoipa::path(
+    post,
+    path = "/clusters/{clusterId}/actions/pause",
+    tag = "Clusters",
+    operation_id = "pause_cluster",
+    params(("clusterId" = String, Path, description = "The cluster")),
+    responses((status = 202, description = "Accepted", headers(("opc-work-request-id" = String, description = "Follows the work")))),
+    extensions(("x-hako-access" = json!("manage clusters"))),
+)]
+async fn pause(State(cloud): State<Arc<Cloud>>, caller: Caller, Path(id): Path<String>) -> Result<Response, Error> {
+    Ok(accepted(&operation::pause(&cloud, &caller, &id, true).await?))
+}
+
+/// Resumes a paused cluster. Our addition.
+#[utoipa::path(
+    post,
+    path = "/clusters/{clusterId}/actions/resume",
+    tag = "Clusters",
+    operation_id = "resume_cluster",
+    params(("clusterId" = String, Path, description = "The cluster")),
+    responses((status = 202, description = "Accepted", headers(("opc-work-request-id" = String, description = "Follows the work")))),
+    extensions(("x-hako-access" = json!("manage clusters"))),
+)]
+async fn resume(State(cloud): State<Arc<Cloud>>, caller: Caller, Path(id): Path<String>) -> Result<Response, Error> {
+    Ok(accepted(&operation::pause(&cloud, &caller, &id, false).await?))
+}
+
+/// Begins to replace a cluster's credentials; old and new ones hold until it is completed.
+#[utoipa::path(
+    post,
+    path = "/clusters/{clusterId}/actions/startCredentialRotation",
+    tag = "Clusters",
+    operation_id = "start_credential_rotation",
+    params(("clusterId" = String, Path, description = "The cluster")),
+    request_body = wire::StartCredentialRotationDetails,
+    responses((status = 202, description = "Accepted", headers(("opc-work-request-id" = String, description = "Follows the work")))),
+    extensions(("x-hako-access" = json!("manage clusters"))),
+)]
+async fn start_rotation(
+    State(cloud): State<Arc<Cloud>>,
+    caller: Caller,
+    Path(id): Path<String>,
+    body: Bytes,
+) -> Result<Response, Error> {
+    Ok(accepted(&rotation::start(&cloud, &caller, &id, &body).await?))
+}
+
+/// Ends a cluster's old credentials.
+#[utoipa::path(
+    post,
+    path = "/clusters/{clusterId}/actions/completeCredentialRotation",
+    tag = "Clusters",
+    operation_id = "complete_credential_rotation",
+    params(("clusterId" = String, Path, description = "The cluster")),
+    responses((status = 202, description = "Accepted", headers(("opc-work-request-id" = String, description = "Follows the work")))),
+    extensions(("x-hako-access" = json!("manage clusters"))),
+)]
+async fn complete_rotation(
+    State(cloud): State<Arc<Cloud>>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Response, Error> {
+    Ok(accepted(&rotation::complete(&cloud, &caller, &id).await?))
+}
+
+/// Gets how far the replacement of a cluster's credentials is.
+#[utoipa::path(
+    get,
+    path = "/clusters/{clusterId}/credentialRotationStatus",
+    tag = "Clusters",
+    operation_id = "get_credential_rotation_status",
+    params(("clusterId" = String, Path, description = "The cluster")),
+    responses((status = 200, description = "OK", body = wire::CredentialRotationStatus)),
+    extensions(("x-hako-access" = json!("read clusters"))),
+)]
+async fn rotation_status(
+    State(cloud): State<Arc<Cloud>>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Response, Error> {
+    let cluster = operation::find(&cloud, &caller, &id, Verb::Read).await?;
+    Ok(resource(wire::CredentialRotationStatus::from(&cluster), Some(&cluster.etag())))
 }
 
 /// Makes a kubeconfig for a cluster.
@@ -156,6 +246,14 @@ async fn create_kubeconfig(
         let message = format!("the cluster is {}: it has no endpoint", cluster.state);
         return Err(oci::Error::incorrect_state(message).into());
     }
-    let yaml = kubeconfig::content(&cluster, &cloud.config, details.token_command.unwrap_or(TokenCommand::Oci));
+    let config = &cloud.config;
+    let endpoint = details.endpoint.unwrap_or(Endpoint::Legacy);
+    let server = kubeconfig::server(&cluster, endpoint, config)?;
+    let ca = match (endpoint, &config.host_names) {
+        (Endpoint::Hostname, Some(names)) => authority::bundle(&cloud, names, &cluster).await?,
+        _ => config.gateway_ca_pem.clone(),
+    };
+    let command = details.token_command.unwrap_or(TokenCommand::Oci);
+    let yaml = kubeconfig::content(&cluster, &server, &ca, command, &config.region);
     Ok(([(header::CONTENT_TYPE, "application/x-yaml")], yaml).into_response())
 }

@@ -43,7 +43,7 @@ pub(super) async fn create(cloud: &Cloud, caller: &Caller, body: &[u8]) -> Resul
     txn.commit().await?;
 
     // Making it takes milliseconds, so the caller waits; if it fails or the caller leaves, the reconciler takes over.
-    cloud.directory.learn(&cluster.id, &cluster.tenancy_id);
+    cloud.directory.learn(&cluster);
     let key = Key::Cluster(cluster.id.clone());
     if let Err(error) = super::reconcile::make(cloud, &cluster).await {
         tracing::warn!(cluster = %cluster.id, %error, "could not make cluster {} at once: {error}", cluster.id);
@@ -71,22 +71,71 @@ async fn place(txn: &mut sqlx::PgConnection, caller: &Caller, cluster: &mut Clus
     network::check_groups(txn, caller, &cluster.vcn_id, endpoint.nsg_ids.as_deref().unwrap_or_default()).await
 }
 
-/// Changes a cluster; done when this returns.
+/// Changes a cluster. Done when this returns, but for another version, which takes the reconciler.
 pub(super) async fn update(cloud: &Cloud, caller: &Caller, id: &str, body: &[u8]) -> Result<WorkRequestId, Error> {
     let details: UpdateClusterDetails = rest::body(body)?;
     let now = cloud.now_ms();
     let mut txn = cloud.db.begin().await?;
-    let cluster = lock(&mut txn, caller, id, Verb::Use).await?;
+    let cluster = lock(&mut txn, caller, id, Verb::Manage).await?;
     caller.check_etag(&cluster.etag())?;
     cluster.require_active()?;
-    let mut changed = apply(cluster, details)?;
+    let before = cluster.kubernetes_version.clone();
+    let pools = virtual_node_pool::store::versions(&mut txn, &cluster.id).await?;
+    let mut changed = apply(cluster, details, &pools)?;
+    if changed.kubernetes_version != before {
+        let message = format!("upgrading cluster {:?} from {before} to {}", changed.name, changed.kubernetes_version);
+        return begin(cloud, caller.principal.user_id.as_str(), txn, changed, &message).await;
+    }
     let owner = (&changed.tenancy_id, &changed.compartment_id);
     let work = WorkRequest::begin(Operation::ClusterUpdate, owner, Some(&changed.id), id, now);
-    changed.updated = Some(mark(caller, &work.id, now));
+    changed.updated = Some(mark(caller.principal.user_id.as_str(), &work.id, now));
     store::update(&mut txn, &changed).await?;
     work_request::store::insert(&mut txn, &work, &format!("updating cluster {:?}", changed.name)).await?;
     work_request::store::finish(&mut txn, work.id.as_str(), Status::Succeeded, "cluster updated", now).await?;
     txn.commit().await?;
+    Ok(work.id)
+}
+
+/// Begins to stop all that a cluster runs, or to run it again.
+pub(super) async fn pause(cloud: &Cloud, caller: &Caller, id: &str, paused: bool) -> Result<WorkRequestId, Error> {
+    let mut txn = cloud.db.begin().await?;
+    let mut cluster = lock(&mut txn, caller, id, Verb::Manage).await?;
+    caller.check_etag(&cluster.etag())?;
+    cluster.require_active()?;
+    if cluster.is_paused == paused {
+        let state = if paused { "paused already" } else { "not paused" };
+        return Err(oci::Error::incorrect_state(format!("the cluster is {state}")).into());
+    }
+    cluster.is_paused = paused;
+    let pools = virtual_node_pool::store::follow_cluster(&mut txn, &cluster.id, cloud.now_ms()).await?;
+    let verb = if paused { "pausing" } else { "resuming" };
+    let message = format!("{verb} cluster {:?}", cluster.name);
+    let key = cluster.id.clone();
+    let work = begin(cloud, caller.principal.user_id.as_str(), txn, cluster, &message).await?;
+    pools.into_iter().for_each(|pool| cloud.wake(Key::Pool(key.clone(), pool)));
+    Ok(work)
+}
+
+/// Stores a change that the reconciler has to carry out: the cluster is UPDATING until then.
+pub(super) async fn begin(
+    cloud: &Cloud,
+    by: &str,
+    mut txn: sqlx::Transaction<'_, sqlx::Postgres>,
+    mut cluster: Cluster,
+    message: &str,
+) -> Result<WorkRequestId, Error> {
+    let now = cloud.now_ms();
+    let owner = (&cluster.tenancy_id, &cluster.compartment_id);
+    let work = WorkRequest::begin(Operation::ClusterUpdate, owner, Some(&cluster.id), cluster.id.as_str(), now);
+    cluster.state = ClusterState::Updating;
+    cluster.details = Some(message.to_owned());
+    cluster.work_request_id = Some(work.id.as_str().to_owned());
+    cluster.updated = Some(mark(by, &work.id, now));
+    store::update(&mut txn, &cluster).await?;
+    work_request::store::insert(&mut txn, &work, message).await?;
+    txn.commit().await?;
+    cloud.directory.learn(&cluster);
+    cloud.wake(Key::Cluster(cluster.id));
     Ok(work.id)
 }
 
@@ -106,7 +155,7 @@ pub(super) async fn delete(cloud: &Cloud, caller: &Caller, id: &str) -> Result<W
     let owner = (&cluster.tenancy_id, &cluster.compartment_id);
     let work = WorkRequest::begin(Operation::ClusterDelete, owner, Some(&cluster.id), id, now);
     work_request::store::insert(&mut txn, &work, &format!("deleting cluster {:?}", cluster.name)).await?;
-    store::begin_delete(&mut txn, &cluster.id, &mark(caller, &work.id, now)).await?;
+    store::begin_delete(&mut txn, &cluster.id, &mark(caller.principal.user_id.as_str(), &work.id, now)).await?;
     virtual_node_pool::store::delete_with_cluster(&mut txn, &cluster.id, now).await?;
     txn.commit().await?;
     cloud.wake(Key::Cluster(cluster.id));
@@ -128,6 +177,6 @@ pub(crate) async fn lock(
     caller.admit(verb, store::lock(txn, &caller.principal.tenant_id, id).await?, id)
 }
 
-fn mark(caller: &Caller, work: &WorkRequestId, now_ms: i64) -> Mark {
-    Mark { at_ms: now_ms, by: caller.principal.user_id.as_str().to_owned(), work_request: work.as_str().to_owned() }
+fn mark(by: &str, work: &WorkRequestId, now_ms: i64) -> Mark {
+    Mark { at_ms: now_ms, by: by.to_owned(), work_request: work.as_str().to_owned() }
 }

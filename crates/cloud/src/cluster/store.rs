@@ -1,16 +1,17 @@
 //! SQL of clusters.
 
-use super::{Cluster, ClusterState, ClusterType, Mark};
+use super::{Cluster, ClusterState, ClusterType, Mark, Rotation};
 use crate::{
     rest::Page,
     sql::{column, compartment, json, word},
 };
 use domain::{ClusterId, CompartmentId, TenantId};
+use kube_api::KeyGenerations;
 use sqlx::{PgConnection, PgExecutor, PgPool, Postgres, QueryBuilder, Row, postgres::PgRow, types::Json};
 
 const COLUMNS: &str = "id, tenancy_id, compartment_id, name, type, kubernetes_version, vcn_id, pods_cidr, \
-    services_cidr, lifecycle_state, lifecycle_details, spec, version, work_request_id, created_ms, created_by, \
-    created_by_work_request, updated_ms, updated_by, updated_by_work_request, deleted_ms, deleted_by, \
+    services_cidr, lifecycle_state, lifecycle_details, is_paused, key_generation, oldest_key_generation, rotation, \
+    rotation_due_ms, spec, version, work_request_id, created_ms, created_by, created_by_work_request, updated_ms, updated_by, updated_by_work_request, deleted_ms, deleted_by, \
     deleted_by_work_request";
 
 fn mark(row: &PgRow, names: [&str; 3]) -> Result<Option<Mark>, sqlx::Error> {
@@ -33,6 +34,13 @@ fn read(row: &PgRow) -> Result<Cluster, sqlx::Error> {
         services_cidr: word(row, "services_cidr")?,
         state: word(row, "lifecycle_state")?,
         details: row.try_get("lifecycle_details")?,
+        is_paused: row.try_get("is_paused")?,
+        keys: KeyGenerations {
+            current: generation(row, "key_generation")?,
+            oldest: generation(row, "oldest_key_generation")?,
+        },
+        rotation: word::<Rotation>(row, "rotation")?,
+        rotation_due_ms: row.try_get("rotation_due_ms")?,
         spec: json(row, "spec")?,
         version: row.try_get("version")?,
         work_request_id: row.try_get("work_request_id")?,
@@ -40,6 +48,10 @@ fn read(row: &PgRow) -> Result<Cluster, sqlx::Error> {
         updated: mark(row, ["updated_ms", "updated_by", "updated_by_work_request"])?,
         deleted: mark(row, ["deleted_ms", "deleted_by", "deleted_by_work_request"])?,
     })
+}
+
+fn generation(row: &PgRow, name: &str) -> Result<u32, sqlx::Error> {
+    u32::try_from(row.try_get::<i32, _>(name)?).map_err(|error| sqlx::Error::Decode(Box::new(error)))
 }
 
 fn select(condition: &str) -> QueryBuilder<Postgres> {
@@ -124,7 +136,8 @@ pub(super) async fn update(db: &mut PgConnection, cluster: &Cluster) -> Result<(
     let updated = cluster.updated.as_ref();
     sqlx::query(
         "update clusters set name = $2, type = $3, kubernetes_version = $4, spec = $5, version = version + 1,
-                updated_ms = $6, updated_by = $7, updated_by_work_request = $8
+                updated_ms = $6, updated_by = $7, updated_by_work_request = $8, lifecycle_state = $9,
+                lifecycle_details = $10, work_request_id = $11, is_paused = $12, rotation = $13, rotation_due_ms = $14
           where id = $1",
     )
     .bind(cluster.id.as_str())
@@ -135,6 +148,12 @@ pub(super) async fn update(db: &mut PgConnection, cluster: &Cluster) -> Result<(
     .bind(updated.map(|mark| mark.at_ms))
     .bind(updated.map(|mark| mark.by.clone()))
     .bind(updated.map(|mark| mark.work_request.clone()))
+    .bind(cluster.state.as_str())
+    .bind(&cluster.details)
+    .bind(&cluster.work_request_id)
+    .bind(cluster.is_paused)
+    .bind(cluster.rotation.as_str())
+    .bind(cluster.rotation_due_ms)
     .execute(db)
     .await?;
     Ok(())
@@ -161,6 +180,44 @@ pub(super) async fn settle(
     Ok(done.rows_affected() == 1)
 }
 
+/// Takes a step of a rotation, unless it is no more at `from`: the generations are the new ones from then on.
+pub(super) async fn rotate(
+    db: &mut PgConnection,
+    id: &ClusterId,
+    (from, to): (Rotation, Rotation),
+    keys: KeyGenerations,
+) -> Result<bool, sqlx::Error> {
+    let number = |generation: u32| i32::try_from(generation).unwrap_or(i32::MAX);
+    let done = sqlx::query(
+        "update clusters set rotation = $3, key_generation = $4, oldest_key_generation = $5, version = version + 1
+          where id = $1 and rotation = $2",
+    )
+    .bind(id.as_str())
+    .bind(from.as_str())
+    .bind(to.as_str())
+    .bind(number(keys.current))
+    .bind(number(keys.oldest))
+    .execute(db)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// What a cluster's pools go by.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Terms {
+    /// There shall be no nodes.
+    pub(crate) paused: bool,
+    /// Generation of the key that signs service-account tokens.
+    pub(crate) key_generation: u32,
+}
+
+/// What the pools of a cluster go by.
+pub(crate) async fn terms_all_tenants(db: &PgPool, id: &ClusterId) -> Result<Terms, sqlx::Error> {
+    let query = sqlx::query("select is_paused, key_generation from clusters where id = $1").bind(id.as_str());
+    let Some(row) = query.fetch_optional(db).await? else { return Ok(Terms::default()) };
+    Ok(Terms { paused: row.try_get("is_paused")?, key_generation: generation(&row, "key_generation")? })
+}
+
 /// Begins a deletion.
 pub(super) async fn begin_delete(db: &mut PgConnection, id: &ClusterId, mark: &Mark) -> Result<(), sqlx::Error> {
     sqlx::query(
@@ -177,21 +234,17 @@ pub(super) async fn begin_delete(db: &mut PgConnection, id: &ClusterId, mark: &M
     Ok(())
 }
 
-/// Clusters in a state that they must leave by our work.
-pub(crate) async fn unsettled_all_tenants(db: &PgPool) -> Result<Vec<ClusterId>, sqlx::Error> {
-    let rows = sqlx::query("select id from clusters where lifecycle_state in ('CREATING', 'UPDATING', 'DELETING')")
-        .fetch_all(db)
-        .await?;
+/// Clusters in a state that they must leave by our work, and those whose rotation is due.
+pub(crate) async fn unsettled_all_tenants(db: &PgPool, now_ms: i64) -> Result<Vec<ClusterId>, sqlx::Error> {
+    let rows = sqlx::query(
+        "select id from clusters where lifecycle_state in ('CREATING', 'UPDATING', 'DELETING')
+         union select id from clusters
+                where rotation = 'WAITING' and rotation_due_ms <= $1 and lifecycle_state = 'ACTIVE'",
+    )
+    .bind(now_ms)
+    .fetch_all(db)
+    .await?;
     rows.iter().map(|row| column(row, "id")).collect()
-}
-
-/// Who owns a cluster that is not deleted.
-pub(crate) async fn tenant_all_tenants(db: &PgPool, id: &ClusterId) -> Result<Option<TenantId>, sqlx::Error> {
-    let row = sqlx::query("select tenancy_id from clusters where id = $1 and lifecycle_state <> 'DELETED'")
-        .bind(id.as_str())
-        .fetch_optional(db)
-        .await?;
-    row.map(|row| column(&row, "tenancy_id")).transpose()
 }
 
 /// Forgets clusters that were deleted before `before_ms`, with their pools and nodes.

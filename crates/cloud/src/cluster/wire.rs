@@ -1,6 +1,6 @@
 //! Clusters as they are on the wire. Source of names and shapes: OCI Container Engine API 20180222.
 
-use super::{Cluster, ClusterType, Mark, kubeconfig};
+use super::{Cluster, ClusterType, Mark, Rotation, kubeconfig};
 use crate::{
     Error, catalog,
     error::invalid,
@@ -108,11 +108,11 @@ wire! {
         #[serde(rename = "type")]
         kind: ClusterType,
     }
-    /// What a kubeconfig should be for.
+    /// What a kubeconfig should be for. `expiration` is of token version 1 and means nothing any more.
     CreateKubeconfigDetails {
         token_version: String,
         expiration: i64,
-        endpoint: String,
+        endpoint: kubeconfig::Endpoint,
         /// Our addition: the command that makes tokens. OCI's own if it is left out.
         token_command: kubeconfig::TokenCommand,
     }
@@ -135,6 +135,35 @@ pub(crate) struct CreateClusterDetails {
     pub(crate) cluster_pod_network_options: Option<Vec<Value>>,
     #[serde(rename = "type")]
     pub(crate) kind: Option<ClusterType>,
+}
+
+/// When old credentials shall end.
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct StartCredentialRotationDetails {
+    /// A duration of ISO 8601 of up to 14 days, as `P5D`.
+    pub(crate) auto_completion_delay_duration: String,
+}
+
+/// How far a rotation is.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct CredentialRotationStatus {
+    status: &'static str,
+    status_details: &'static str,
+    time_auto_completion_scheduled: Option<String>,
+}
+
+impl From<&Cluster> for CredentialRotationStatus {
+    fn from(cluster: &Cluster) -> Self {
+        let (status, status_details) = match cluster.rotation {
+            Rotation::Completed => ("COMPLETED", "COMPLETED"),
+            Rotation::Issuing => ("IN_PROGRESS", "ISSUING_NEW_CREDENTIALS"),
+            Rotation::Waiting => ("WAITING", "NEW_CREDENTIALS_ISSUED"),
+            Rotation::Retiring => ("IN_PROGRESS", "RETIRING_OLD_CREDENTIALS"),
+        };
+        Self { status, status_details, time_auto_completion_scheduled: cluster.rotation_due_ms.map(time) }
+    }
 }
 
 /// What is kept of a cluster as its caller gave it.
@@ -206,6 +235,8 @@ pub(crate) struct ClusterResponse {
     metadata: Metadata,
     lifecycle_state: &'static str,
     lifecycle_details: Option<String>,
+    /// Our addition.
+    is_paused: bool,
     endpoints: Endpoints,
     available_kubernetes_upgrades: Vec<&'static str>,
     image_policy_config: Option<ImagePolicyConfig>,
@@ -262,6 +293,7 @@ impl ClusterResponse {
             metadata: Metadata::new(cluster.created, cluster.updated, cluster.deleted),
             lifecycle_state: cluster.state.as_str(),
             lifecycle_details: cluster.details,
+            is_paused: cluster.is_paused,
             endpoints: Endpoints { kubernetes: endpoint.clone(), public_endpoint: endpoint },
             image_policy_config: cluster.spec.image_policy_config,
             cluster_pod_network_options: cluster

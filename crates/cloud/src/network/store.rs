@@ -105,6 +105,10 @@ pub(super) const IN_VCN: Contents = &[
 /// What is in a subnet.
 pub(super) const IN_SUBNET: Contents = &[
     (
+        "container instances",
+        "select count(*) from container_instances where subnet_id = $1 and lifecycle_state <> 'DELETED'",
+    ),
+    (
         "clusters",
         "select count(*) from clusters c join subnets s on s.vcn_id = c.vcn_id and s.cidr_block = c.pods_cidr
           where s.id = $1 and c.lifecycle_state <> 'DELETED'",

@@ -76,6 +76,13 @@ pub(super) async fn used(
         Limit::VirtualNodes => {
             "select coalesce(sum(size), 0) from virtual_node_pools where lifecycle_state not in ('DELETING', 'DELETED')"
         }
+        Limit::Instances => "select count(*) from container_instances where lifecycle_state <> 'DELETED'",
+        Limit::InstanceOcpus => {
+            "select coalesce(sum(ocpus), 0)::bigint from container_instances where lifecycle_state <> 'DELETED'"
+        }
+        Limit::InstanceMemory => {
+            "select coalesce(sum(memory_gb), 0)::bigint from container_instances where lifecycle_state <> 'DELETED'"
+        }
         Limit::Vcns => "select count(*) from vcns where true",
     });
     query.push(" and tenancy_id = ").push_bind(tenant.as_str().to_owned());

@@ -6,7 +6,9 @@ use super::{
     store,
 };
 use crate::{
-    Cloud, Error, supply,
+    Cloud, Error,
+    cluster::store::{Terms, terms_all_tenants},
+    supply,
     virtual_node::VirtualNode,
     work_request::{self, Status},
 };
@@ -52,11 +54,13 @@ pub(crate) async fn run(cloud: &Cloud, id: &VirtualNodePoolId) -> Result<Next, E
         Err(error) => return Err(error.into()),
     };
     let rows = store::nodes(&cloud.db, id).await?;
-    let observed = observe(cloud, &pool, &rows, cluster.as_deref());
+    // After the pool: who changes this gives the pools another version, so nothing is concluded from an old answer.
+    let terms = terms_all_tenants(&cloud.db, &pool.cluster_id).await?;
+    let observed = observe((cloud, terms), &pool, &rows, cluster.as_deref());
     let now = cloud.now_ms();
     let actions = diff(&observed, now);
     let actor = Actor::system("system:cloud-controller-manager");
-    let run = Run { cloud, pool: &pool, rows: &rows, cluster, actor, now };
+    let run = Run { cloud, pool: &pool, rows: &rows, cluster, terms, actor, now };
     let (last, first): (Vec<&Action>, Vec<&Action>) = actions.iter().partition(|action| action.is_about_the_pool());
     run.act_on_nodes(first).await?;
     if !run.conclude(&last).await? {
@@ -81,7 +85,7 @@ fn kind(group: &str, version: &str, plural: &str) -> &'static Kind {
     kube_schema::by_plural(group, version, plural).expect("nodes and pods are built in")
 }
 
-fn observe(cloud: &Cloud, pool: &Pool, rows: &[VirtualNode], cluster: Option<&Cluster>) -> Observed {
+fn observe((cloud, terms): (&Cloud, Terms), pool: &Pool, rows: &[VirtualNode], cluster: Option<&Cluster>) -> Observed {
     let view = |row: &VirtualNode| {
         let object = cluster.and_then(|cluster| cluster.get(&node_key(&row.node_name)));
         NodeView {
@@ -93,7 +97,7 @@ fn observe(cloud: &Cloud, pool: &Pool, rows: &[VirtualNode], cluster: Option<&Cl
             place: (row.availability_domain.clone(), row.fault_domain.clone()),
             drain_ms: row.drain_ms,
             forced: row.forced,
-            object: cluster.zip(object).map(|(cluster, object)| look_at(pool, row, cluster, &object)),
+            object: cluster.zip(object).map(|(cluster, object)| look_at((pool, terms), row, cluster, &object)),
         }
     };
     let faults = |placement: &super::PlacementConfiguration| {
@@ -104,7 +108,7 @@ fn observe(cloud: &Cloud, pool: &Pool, rows: &[VirtualNode], cluster: Option<&Cl
     Observed {
         state: pool.state,
         details: pool.details.clone(),
-        size: pool.size,
+        size: if terms.paused { 0 } else { pool.size },
         state_ms: pool.state_ms,
         works: pool.work_request_id.is_some(),
         nodes: rows.iter().map(view).collect(),
@@ -133,7 +137,7 @@ fn count(number: usize, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
 }
 
-fn look_at(pool: &Pool, row: &VirtualNode, cluster: &Cluster, object: &Object) -> ObjectView {
+fn look_at((pool, terms): (&Pool, Terms), row: &VirtualNode, cluster: &Cluster, object: &Object) -> ObjectView {
     let value = object.value();
     // Counting pods costs a pass over all of them: only who must wait for them, or choose, does it.
     let leaves = matches!(row.state, LifecycleState::Deleting);
@@ -143,8 +147,9 @@ fn look_at(pool: &Pool, row: &VirtualNode, cluster: &Cluster, object: &Object) -
         ready: node::readiness(&value),
         cordoned: value.pointer("/spec/unschedulable") == Some(&Value::Bool(true)),
         pods: if leaves || chooses { pods_to_move(cluster, &row.node_name).len() } else { 0 },
-        stale: node::retemplate(pool, &value).is_some(),
+        stale: node::retemplate(pool, terms.key_generation, &value).is_some(),
         outdated: node::is_outdated(pool, &value),
+        behind: node::behind(pool, &value),
         address: node::internal_ip(&value),
     }
 }
@@ -175,6 +180,7 @@ struct Run<'a> {
     pool: &'a Pool,
     rows: &'a [VirtualNode],
     cluster: Option<Arc<Cluster>>,
+    terms: Terms,
     actor: Actor,
     now: i64,
 }
@@ -234,7 +240,9 @@ impl Run<'_> {
         match action {
             Action::Add(availability, fault) => self.add(vec![(availability.as_str(), fault.as_str())]).await?,
             Action::Register(id) => self.register(id).await?,
-            Action::Retemplate(id) => self.patch_node(id, |current| node::retemplate(self.pool, current)).await?,
+            Action::Retemplate(id) => {
+                self.patch_node(id, |current| node::retemplate(self.pool, self.terms.key_generation, current)).await?
+            }
             Action::Retire(id) => self.mark(id, LifecycleState::Deleting, None, None).await?,
             Action::Cordon(id) => self.cordon(id).await?,
             Action::Restore(id) => self.restore(id).await?,
@@ -304,7 +312,7 @@ impl Run<'_> {
 
     async fn register_row(&self, row: &VirtualNode) -> Result<(), Error> {
         let Some(cluster) = &self.cluster else { return Ok(()) };
-        let object = node::object(self.pool, row, &self.cloud.config.region);
+        let object = node::object((self.pool, self.terms.key_generation), row, &self.cloud.config.region);
         match ops::create(cluster, kind("", "v1", "nodes"), "", object, &self.actor).await {
             Err(refusal) if refusal.reason() != "AlreadyExists" => Err(refusal.into()),
             Ok(_) | Err(_) => Ok(()),
@@ -333,6 +341,12 @@ impl Run<'_> {
         let mut held = 0;
         for pod in leaving.iter().filter(|pod| pod.meta.deletion.is_none()).take(EVICTIONS) {
             let (namespace, name) = (&*pod.key.namespace, &*pod.key.name);
+            if self.terms.paused {
+                // There is no other node to move to: disruption budgets would only keep pods running.
+                let (pods, options) = (kind("", "v1", "pods"), DeleteOptions::default());
+                gone(ops::delete(cluster, pods, namespace, name, &options, &self.actor).await)?;
+                continue;
+            }
             match ops::evict(cluster, namespace, name, &DeleteOptions::default(), &self.actor).await {
                 Ok(()) => {}
                 // A disruption budget says "not now": the next look tells.
@@ -407,6 +421,9 @@ impl Run<'_> {
         let Some(work) = &self.pool.work_request_id else { return Ok(()) };
         let (status, message) = match outcome {
             Ok(()) if self.pool.state == LifecycleState::Deleting => (Status::Succeeded, "virtual node pool deleted"),
+            Ok(()) if self.terms.paused => {
+                (Status::Succeeded, "the cluster is paused: virtual nodes come when it is resumed")
+            }
             Ok(()) => (Status::Succeeded, "all virtual nodes are ready"),
             Err(why) => (Status::Failed, why.as_str()),
         };

@@ -17,6 +17,12 @@ const POOL_ANNOTATION: &str = "hako.dev/virtual-node-pool-id";
 /// Annotation: labels and taints as the pool gave them last, so that a change takes back what it no longer names.
 const TEMPLATE_ANNOTATION: &str = "hako.dev/virtual-node-template";
 
+/// Annotation: the version that its virtual-kubelet shall say.
+const VERSION_ANNOTATION: &str = "hako.dev/kubernetes-version";
+
+/// Annotation: generation of the cluster's credentials, so that the virtual-kubelet gets its pods tokens of it.
+const KEY_ANNOTATION: &str = "hako.dev/key-generation";
+
 /// Labels that the service sets itself.
 const RESERVED: &[&str] = &["type", "kubernetes.io/hostname", "kubernetes.io/os", "kubernetes.io/arch"];
 /// Domains of labels that the service sets itself.
@@ -45,8 +51,8 @@ pub(crate) fn name(pool: &str, id: &VirtualNodeId) -> String {
     format!("{pool}-{}", id.unique().get(..8).unwrap_or_default())
 }
 
-/// A new Node.
-pub(crate) fn object(pool: &Pool, node: &VirtualNode, region: &str) -> Value {
+/// A new Node of a pool, whose cluster's key has that generation.
+pub(crate) fn object((pool, key): (&Pool, u32), node: &VirtualNode, region: &str) -> Value {
     let shape = shape(pool);
     let architecture = catalog::shape(shape).map_or("amd64", |shape| shape.architecture);
     let mut labels = json!({
@@ -73,6 +79,8 @@ pub(crate) fn object(pool: &Pool, node: &VirtualNode, region: &str) -> Value {
                 NODE_ANNOTATION: node.id.as_str(),
                 POOL_ANNOTATION: pool.id.as_str(),
                 TEMPLATE_ANNOTATION: template(pool),
+                VERSION_ANNOTATION: pool.kubernetes_version,
+                KEY_ANNOTATION: key.to_string(),
             },
         },
         "spec": {
@@ -87,13 +95,22 @@ pub(crate) fn provider_id(node: &VirtualNode) -> String {
     format!("hako://{}", node.id)
 }
 
-/// The merge patch that gives an existing Node the pool's labels and taints, and takes back those it gave before; `None`
-/// if it has them. Others' labels and taints stay.
-pub(crate) fn retemplate(pool: &Pool, current: &Value) -> Option<Value> {
+/// Whether a Node reports another version than its pool's.
+pub(crate) fn behind(pool: &Pool, node: &Value) -> bool {
+    let reported = node.pointer("/status/nodeInfo/kubeletVersion").and_then(Value::as_str);
+    reported.is_some_and(|version| version != pool.kubernetes_version)
+}
+
+/// The merge patch that gives an existing Node the pool's labels, taints and version and the key's generation, and
+/// takes back labels and taints it gave before; `None` if it has them. Others' labels and taints stay.
+pub(crate) fn retemplate(pool: &Pool, key: u32, current: &Value) -> Option<Value> {
     let wanted = template(pool);
-    let annotation = current.pointer("/metadata/annotations").and_then(|all| all.get(TEMPLATE_ANNOTATION));
-    let before = annotation.and_then(Value::as_str).unwrap_or("{}");
-    if before == wanted {
+    let annotation =
+        |name: &str| current.pointer("/metadata/annotations").and_then(|all| all.get(name)).and_then(Value::as_str);
+    let before = annotation(TEMPLATE_ANNOTATION).unwrap_or("{}");
+    let key = key.to_string();
+    let told = (annotation(VERSION_ANNOTATION), annotation(KEY_ANNOTATION));
+    if before == wanted && told == (Some(&pool.kubernetes_version), Some(&key)) {
         return None;
     }
     let before: Value = serde_json::from_str(before).unwrap_or_default();
@@ -113,7 +130,9 @@ pub(crate) fn retemplate(pool: &Pool, current: &Value) -> Option<Value> {
         "metadata": {
             "resourceVersion": current["metadata"]["resourceVersion"],
             "labels": labels,
-            "annotations": {TEMPLATE_ANNOTATION: wanted},
+            "annotations": {
+                TEMPLATE_ANNOTATION: wanted, VERSION_ANNOTATION: pool.kubernetes_version, KEY_ANNOTATION: key,
+            },
         },
         "spec": {"taints": taints},
     }))
@@ -136,11 +155,14 @@ fn taint(taint: &Taint) -> Value {
     }
 }
 
-/// Whether a Node was made for a pool of other labels, taints or shape: what cycling replaces.
+/// Whether a Node was made for a pool of other labels, taints, shape or version: what cycling replaces.
 pub(crate) fn is_outdated(pool: &Pool, current: &Value) -> bool {
     let template_of = current.pointer("/metadata/annotations").and_then(|all| all[TEMPLATE_ANNOTATION].as_str());
     let shape_of = current.pointer("/metadata/labels").and_then(|all| all[SHAPE_LABEL].as_str());
-    template_of != Some(&template(pool)) || shape_of != Some(shape(pool))
+    let version_of = current.pointer("/metadata/annotations").and_then(|all| all[VERSION_ANNOTATION].as_str());
+    template_of != Some(&template(pool))
+        || shape_of != Some(shape(pool))
+        || version_of.is_some_and(|version| version != pool.kubernetes_version)
 }
 
 /// Name of the shape of a pool's pods.
@@ -225,13 +247,15 @@ mod tests {
     #[test]
     fn what_cycling_replaces_is_another_template_or_shape() {
         let before = pool(&[("a", "1")], &[]);
-        let mut current = object(&before, &node(&before), "local-1");
+        let mut current = object((&before, 1), &node(&before), "local-1");
         assert!(!is_outdated(&before, &current));
         assert!(is_outdated(&pool(&[("a", "2")], &[]), &current));
         assert!(is_outdated(&pool(&[("a", "1")], &[("t", "NoSchedule")]), &current));
         let mut other = before.clone();
         other.spec.pod_configuration.shape = Some("Pod.Standard3.Flex".into());
         assert!(is_outdated(&other, &current));
+        let newer = Pool { kubernetes_version: "v1.99.0".into(), ..before.clone() };
+        assert!(is_outdated(&newer, &current));
         // What users put on it is theirs.
         current["metadata"]["labels"]["mine"] = json!("x");
         assert!(!is_outdated(&before, &current));
@@ -240,7 +264,7 @@ mod tests {
     #[test]
     fn a_node_has_what_schedulers_and_people_look_for() {
         let pool = pool(&[("team", "a")], &[]);
-        let object = object(&pool, &node(&pool), "local-1");
+        let object = object((&pool, 1), &node(&pool), "local-1");
         assert_eq!(object["metadata"]["name"], "my-pool-abcdefgh");
         assert_eq!(object["metadata"]["labels"]["team"], "a");
         assert_eq!(object["metadata"]["labels"]["hako.dev/virtual-node"], "abcdefghij");
@@ -253,14 +277,29 @@ mod tests {
     #[test]
     fn a_change_takes_back_what_the_pool_gave_and_nothing_else() {
         let before = pool(&[("a", "1"), ("b", "1")], &[("t", "NoSchedule")]);
-        let mut current = object(&before, &node(&before), "local-1");
-        assert_eq!(retemplate(&before, &current), None);
+        let mut current = object((&before, 1), &node(&before), "local-1");
+        assert_eq!(retemplate(&before, 1, &current), None);
         current["spec"]["taints"].as_array_mut().unwrap().push(json!({"key": "users", "effect": "NoExecute"}));
         let after = pool(&[("b", "2")], &[("u", "NoSchedule")]);
-        let patch = retemplate(&after, &current).unwrap();
+        let patch = retemplate(&after, 1, &current).unwrap();
         assert_eq!(patch["metadata"]["labels"], json!({"a": null, "b": "2"}));
         let keys: Vec<_> = patch["spec"]["taints"].as_array().unwrap().iter().map(|t| t["key"].clone()).collect();
         assert_eq!(keys, ["users", "u"]);
+    }
+
+    #[test]
+    fn an_upgrade_reaches_the_node_and_is_done_when_its_kubelet_says_so() {
+        let mut pool = pool(&[("a", "1")], &[]);
+        let mut current = object((&pool, 1), &node(&pool), "local-1");
+        pool.kubernetes_version = "v1.37.0".into();
+        let patch = retemplate(&pool, 2, &current).unwrap();
+        assert_eq!(patch["metadata"]["annotations"][VERSION_ANNOTATION], "v1.37.0");
+        assert_eq!(patch["metadata"]["annotations"][KEY_ANNOTATION], "2");
+        assert!(!behind(&pool, &current), "nothing is reported yet");
+        current["status"] = json!({"nodeInfo": {"kubeletVersion": "v1.36.0"}});
+        assert!(behind(&pool, &current));
+        current["status"] = json!({"nodeInfo": {"kubeletVersion": "v1.37.0"}});
+        assert!(!behind(&pool, &current));
     }
 
     #[test]

@@ -1,14 +1,14 @@
 //! What callers do with pools: each is one transaction; the reconciler does the rest.
 
 use super::{
-    LifecycleState, MAX_NODES, Pool, apply, cycling, plan, store,
+    LifecycleState, Pool, apply, cycling, plan, store,
     wire::{CreatePoolDetails, Spec, UpdatePoolDetails},
 };
 use crate::{
     Cloud, Error,
     access::{Resource, Verb},
     cluster,
-    error::invalid,
+    error::{invalid, not_found},
     network,
     quota::{self, Limit},
     rest::{self, Caller, Params},
@@ -42,7 +42,7 @@ pub(super) async fn create(cloud: &Cloud, caller: &Caller, body: &[u8]) -> Resul
     let mut pool = plan(details, &cluster, (compartment, &subnet.id), &cloud.config, now)?;
     check_network(&mut txn, caller, &cluster.vcn_id, &pool.spec).await?;
     quota::claim(&mut txn, caller, &pool.compartment_id, &[(Limit::VirtualNodes, i64::from(pool.size))]).await?;
-    check_room(&mut txn, &pool).await?;
+    check_room(&mut txn, &pool, &cluster).await?;
     caller.about(&pool.compartment_id, pool.id.as_str(), &pool.display_name);
     let work = WorkRequest { id, ..begin(Operation::PoolCreate, &pool, now) };
     pool.work_request_id = Some(work.id.as_str().to_owned());
@@ -58,29 +58,35 @@ pub(super) async fn create(cloud: &Cloud, caller: &Caller, body: &[u8]) -> Resul
 pub(super) async fn update(cloud: &Cloud, caller: &Caller, id: &str, body: &[u8]) -> Result<WorkRequestId, Error> {
     let details: UpdatePoolDetails = rest::body(body)?;
     let now = cloud.now_ms();
+    let cluster_id = find(cloud, caller, id, Verb::Use).await?.cluster_id;
     let mut txn = cloud.db.begin().await?;
     quota::lock_tenancy(&mut txn, &caller.principal.tenant_id).await?;
+    // The cluster first, as in `create`: its lock keeps the count of its nodes exact, and its version as it is.
+    let cluster = cluster::store::lock(&mut txn, &caller.principal.tenant_id, cluster_id.as_str()).await?;
+    let cluster = cluster.ok_or_else(|| not_found("virtual node pool", id))?;
     let pool = lock(&mut txn, caller, id, Verb::Use).await?;
     caller.check_etag(&pool.etag())?;
     pool.require_settled()?;
-    let (size, spec) = (pool.size, pool.spec.clone());
-    let mut pool = apply(pool, details, &cloud.config)?;
+    let (size, spec, version) = (pool.size, pool.spec.clone(), pool.kubernetes_version.clone());
+    let mut pool = apply(pool, details, &cluster, &cloud.config)?;
+    let upgraded = pool.kubernetes_version != version;
     if pool.spec != spec {
-        let vcn = network::vcn_of_cluster(&mut txn, &pool.cluster_id).await?;
-        check_network(&mut txn, caller, &vcn, &pool.spec).await?;
+        check_network(&mut txn, caller, &cluster.vcn_id, &pool.spec).await?;
     }
     let more = i64::from(pool.size) - i64::from(size);
     quota::claim(&mut txn, caller, &pool.compartment_id, &[(Limit::VirtualNodes, more)]).await?;
-    check_room(&mut txn, &pool).await?;
+    check_room(&mut txn, &pool, &cluster).await?;
     supersede(&mut txn, &pool, "the virtual node pool is being updated anew", now).await?;
     let cycles = cycling::steps(pool.spec.virtual_node_pool_cycling_details.as_ref(), pool.size).is_some();
-    let operation = if cycles && pool.spec != spec { Operation::PoolCycling } else { Operation::PoolUpdate };
+    let operation =
+        if cycles && (pool.spec != spec || upgraded) { Operation::PoolCycling } else { Operation::PoolUpdate };
     let work = begin(operation, &pool, now);
     pool.work_request_id = Some(work.id.as_str().to_owned());
     pool.state = LifecycleState::Updating;
     pool.updated_ms = Some(now);
     pool.state_ms = now;
-    let message = format!("updating virtual node pool {:?} to {} nodes", pool.display_name, pool.size);
+    let (name, size, version) = (&pool.display_name, pool.size, &pool.kubernetes_version);
+    let message = format!("updating virtual node pool {name:?} to {size} nodes of {version}");
     work_request::store::insert(&mut txn, &work, &message).await?;
     store::update(&mut txn, &pool).await?;
     txn.commit().await?;
@@ -173,12 +179,13 @@ async fn check_network(txn: &mut PgConnection, caller: &Caller, vcn_id: &str, sp
 }
 
 /// Refuses sizes with which the cluster would have too many nodes.
-async fn check_room(txn: &mut PgConnection, pool: &Pool) -> Result<(), Error> {
-    let others = store::size_of_others(txn, &pool.cluster_id, &pool.id).await?;
-    if others + i64::from(pool.size) <= i64::from(MAX_NODES) {
+async fn check_room(txn: &mut PgConnection, pool: &Pool, cluster: &cluster::Cluster) -> Result<(), Error> {
+    let (others, most) = (store::size_of_others(txn, &pool.cluster_id, &pool.id).await?, cluster.kind.max_nodes());
+    if others + i64::from(pool.size) <= i64::from(most) {
         return Ok(());
     }
-    let message = format!("a cluster may have {MAX_NODES} virtual nodes; its other pools have {others} already");
+    let kind = cluster.kind;
+    let message = format!("a {kind} may have {most} nodes; this one's other pools have {others} already");
     Err(oci::Error::limit_exceeded(message).into())
 }
 

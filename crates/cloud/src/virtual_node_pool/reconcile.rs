@@ -78,10 +78,12 @@ pub(crate) struct ObjectView {
     pub(crate) cordoned: bool,
     /// Pods on it that have not ended.
     pub(crate) pods: usize,
-    /// Its labels or taints are not the pool's.
+    /// Its labels, taints or version are not the pool's, or the key's generation not the cluster's.
     pub(crate) stale: bool,
-    /// It was made for a pool of other labels, taints or shape.
+    /// It was made for a pool of other labels, taints, shape or version.
     pub(crate) outdated: bool,
+    /// It still reports another version than the pool's.
+    pub(crate) behind: bool,
     pub(crate) address: Option<String>,
 }
 
@@ -92,7 +94,7 @@ pub(crate) enum Action {
     Add(String, String),
     /// Make its Node.
     Register(VirtualNodeId),
-    /// Give its Node the pool's labels and taints.
+    /// Give its Node the pool's labels, taints and version.
     Retemplate(VirtualNodeId),
     /// Decide that it goes.
     Retire(VirtualNodeId),
@@ -324,6 +326,10 @@ fn ailing(observed: &Observed, kept: &[&NodeView], now_ms: i64) -> Health {
         let why = match &node.object {
             None => format!("virtual node {} is being made", node.name),
             Some(ObjectView { ready: Err(why), .. }) => format!("virtual node {}: {why}", node.name),
+            // One that will be replaced keeps its version.
+            Some(object) if object.behind && !observed.is_outdated(node) => {
+                format!("virtual node {} is being upgraded", node.name)
+            }
             Some(_) => continue,
         };
         // One that was there before is missed at once; in a pool that is being changed a moment later.

@@ -94,7 +94,8 @@ pub(super) async fn insert(db: &mut PgConnection, pool: &Pool) -> Result<(), sql
 pub(crate) async fn update(db: &mut PgConnection, pool: &Pool) -> Result<(), sqlx::Error> {
     sqlx::query(
         "update virtual_node_pools set display_name = $2, size = $3, spec = $4, lifecycle_state = $5,
-                lifecycle_details = null, work_request_id = $6, updated_ms = $7, state_ms = $8, version = version + 1
+                lifecycle_details = null, work_request_id = $6, updated_ms = $7, state_ms = $8, version = version + 1,
+                kubernetes_version = $9
           where id = $1",
     )
     .bind(pool.id.as_str())
@@ -105,6 +106,7 @@ pub(crate) async fn update(db: &mut PgConnection, pool: &Pool) -> Result<(), sql
     .bind(&pool.work_request_id)
     .bind(pool.updated_ms)
     .bind(pool.state_ms)
+    .bind(&pool.kubernetes_version)
     .execute(db)
     .await?;
     Ok(())
@@ -273,16 +275,59 @@ pub(crate) async fn bury_with_cluster(
     Ok(())
 }
 
-/// Virtual nodes and pools of a cluster that are not DELETED.
-pub(crate) async fn count_nodes(db: &PgPool, cluster: &ClusterId) -> Result<u64, sqlx::Error> {
-    let count: i64 = sqlx::query_scalar(
-        "select (select count(*) from virtual_nodes where cluster_id = $1 and lifecycle_state <> 'DELETED')
-              + (select count(*) from virtual_node_pools where cluster_id = $1 and lifecycle_state <> 'DELETED')",
+/// What a cluster has, of what is not DELETED.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Counts {
+    /// Virtual nodes.
+    pub(crate) nodes: u64,
+    /// Pools.
+    pub(crate) pools: u64,
+    /// Pools that are being changed for the cluster's sake, not by work of their own.
+    pub(crate) following: u64,
+}
+
+/// Counts a cluster's pools and nodes.
+pub(crate) async fn count(db: &PgPool, cluster: &ClusterId) -> Result<Counts, sqlx::Error> {
+    let (nodes, pools, following): (i64, i64, i64) = sqlx::query_as(
+        "select (select count(*) from virtual_nodes where cluster_id = $1 and lifecycle_state <> 'DELETED'),
+                count(*), count(*) filter (where lifecycle_state = 'UPDATING' and work_request_id is null)
+           from virtual_node_pools where cluster_id = $1 and lifecycle_state <> 'DELETED'",
     )
     .bind(cluster.as_str())
     .fetch_one(db)
     .await?;
-    Ok(u64::try_from(count).unwrap_or(0))
+    let count = |count| u64::try_from(count).unwrap_or(0);
+    Ok(Counts { nodes: count(nodes), pools: count(pools), following: count(following) })
+}
+
+/// Versions of a cluster's pools, each once.
+pub(crate) async fn versions(db: &mut PgConnection, cluster: &ClusterId) -> Result<Vec<String>, sqlx::Error> {
+    sqlx::query_scalar(
+        "select distinct kubernetes_version from virtual_node_pools
+          where cluster_id = $1 and lifecycle_state not in ('DELETING', 'DELETED')",
+    )
+    .bind(cluster.as_str())
+    .fetch_all(db)
+    .await
+}
+
+/// The cluster was paused or resumed: pools at rest have work to do; gives which. The others are at work anyway.
+pub(crate) async fn follow_cluster(
+    db: &mut PgConnection,
+    cluster: &ClusterId,
+    now_ms: i64,
+) -> Result<Vec<VirtualNodePoolId>, sqlx::Error> {
+    let rows = sqlx::query(
+        "update virtual_node_pools set version = version + 1,
+                state_ms = case when lifecycle_state in ('CREATING', 'UPDATING') then state_ms else $2 end,
+                lifecycle_state = case when lifecycle_state = 'CREATING' then lifecycle_state else 'UPDATING' end
+          where cluster_id = $1 and lifecycle_state not in ('DELETING', 'DELETED') returning id",
+    )
+    .bind(cluster.as_str())
+    .bind(now_ms)
+    .fetch_all(db)
+    .await?;
+    rows.iter().map(|row| column(row, "id")).collect()
 }
 
 /// Stores new nodes.

@@ -63,8 +63,22 @@ fn a_basic_cluster_is_told_the_remedy() {
 
 #[test]
 fn an_update_changes_what_it_names_only() {
-    let pool = planned(&enhanced(), json!({"taints": [{"key": "a", "effect": "NoSchedule"}]})).unwrap();
+    let cluster = enhanced();
+    let pool = planned(&cluster, json!({"taints": [{"key": "a", "effect": "NoSchedule"}]})).unwrap();
     let details = serde_json::from_value(json!({"size": 5})).unwrap();
-    let pool = apply(pool, details, &Config::default()).unwrap();
+    let pool = apply(pool, details, &cluster, &Config::default()).unwrap();
     assert_eq!((pool.size, pool.spec.taints.len(), pool.display_name.as_str()), (5, 1, "pool"));
+}
+
+#[test]
+fn a_pool_keeps_its_version_until_it_is_upgraded() {
+    let mut cluster = enhanced();
+    cluster.kubernetes_version = "v1.35.0".into();
+    let pool = planned(&cluster, json!({})).unwrap();
+    assert_eq!(pool.kubernetes_version, "v1.35.0");
+    let to = |version: &str| serde_json::from_value(json!({"kubernetesVersion": version})).unwrap();
+    let refused = apply(pool.clone(), to("v1.36.0"), &cluster, &Config::default()).unwrap_err();
+    assert!(refused.to_string().contains("upgrade the cluster first"), "{refused}");
+    cluster.kubernetes_version = "v1.36.0".into();
+    assert_eq!(apply(pool, to("v1.36.0"), &cluster, &Config::default()).unwrap().kubernetes_version, "v1.36.0");
 }

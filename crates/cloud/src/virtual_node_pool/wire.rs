@@ -41,6 +41,8 @@ wire! {
         initial_virtual_node_labels: Vec<Label>,
         taints: Vec<Taint>,
         size: i64,
+        /// Our addition.
+        kubernetes_version: String,
         placement_configurations: Vec<PlacementConfiguration>,
         nsg_ids: Vec<String>,
         pod_configuration: PodConfiguration,

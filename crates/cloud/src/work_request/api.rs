@@ -1,6 +1,6 @@
 //! `/workRequests`.
 
-use super::{WorkRequest, store};
+use super::{Api, WorkRequest, store};
 use crate::{
     Cloud, Error,
     access::{Resource, Verb},
@@ -13,6 +13,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use domain::WorkRequestId;
+use http::StatusCode;
 use serde::Serialize;
 use std::sync::Arc;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -25,14 +26,18 @@ const SORTS: &[Sort] = &[
 ];
 
 pub(crate) fn routes() -> OpenApiRouter<Arc<Cloud>> {
-    OpenApiRouter::new().routes(routes!(list)).routes(routes!(read)).routes(routes!(logs)).routes(routes!(errors))
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(read, cancel))
+        .routes(routes!(logs))
+        .routes(routes!(errors))
 }
 
 /// A work request.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = WorkRequest)]
-struct WorkRequestResponse {
+pub(super) struct WorkRequestResponse {
     #[schema(value_type = String)]
     id: WorkRequestId,
     operation_type: &'static str,
@@ -61,18 +66,18 @@ struct ResourceResponse {
 /// One step of the work.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 #[schema(as = WorkRequestLogEntry)]
-struct LogEntryResponse {
-    message: String,
-    timestamp: String,
+pub(super) struct LogEntryResponse {
+    pub(super) message: String,
+    pub(super) timestamp: String,
 }
 
 /// Why the work failed.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 #[schema(as = WorkRequestError)]
-struct ErrorResponse {
-    code: String,
-    message: String,
-    timestamp: String,
+pub(super) struct ErrorResponse {
+    pub(super) code: String,
+    pub(super) message: String,
+    pub(super) timestamp: String,
 }
 
 impl From<WorkRequest> for WorkRequestResponse {
@@ -112,6 +117,8 @@ async fn list(State(cloud): State<Arc<Cloud>>, caller: Caller, params: Params) -
         caller.compartment(params.required("compartmentId")?, Verb::Inspect, Resource::ClusterWorkRequests)?;
     let text = |name: &str| params.get(name).map(str::to_owned);
     let filter = store::Filter {
+        operations: Api::Engine.operations(),
+        id: None,
         cluster_id: text("clusterId"),
         resource_id: text("resourceId"),
         resource_type: text("resourceType").map(|word| word.to_ascii_lowercase()),
@@ -119,20 +126,23 @@ async fn list(State(cloud): State<Arc<Cloud>>, caller: Caller, params: Params) -
     };
     let page = params.page(SORTS, true)?;
     let rows = store::list(&cloud.db, &compartment, &filter, &page).await?;
-    let key = |work: &WorkRequest, column: &str| {
-        let key = match column {
-            "accepted_ms" => SortKey::Number(work.accepted_ms),
-            "operation_type" => SortKey::Text(work.operation.as_str().into()),
-            "status" => SortKey::Text(work.status.as_str().into()),
-            _ => SortKey::Text(work.id.as_str().into()),
-        };
-        (key, work.id.as_str().to_owned())
+    Ok(page.answer(rows, sort_key, WorkRequestResponse::from))
+}
+
+/// Where a work request stands in a list.
+pub(super) fn sort_key(work: &WorkRequest, column: &str) -> (SortKey, String) {
+    let key = match column {
+        "accepted_ms" => SortKey::Number(work.accepted_ms),
+        "operation_type" => SortKey::Text(work.operation.as_str().into()),
+        "status" => SortKey::Text(work.status.as_str().into()),
+        _ => SortKey::Text(work.id.as_str().into()),
     };
-    Ok(page.answer(rows, key, WorkRequestResponse::from))
+    (key, work.id.as_str().to_owned())
 }
 
 async fn find(cloud: &Cloud, caller: &Caller, id: &str) -> Result<WorkRequest, Error> {
-    caller.admit(Verb::Read, store::get(&cloud.db, &caller.principal.tenant_id, id).await?, id)
+    let found = store::get(&cloud.db, &caller.principal.tenant_id, id).await?;
+    caller.admit(Verb::Read, found.filter(|work| work.operation.api() == Api::Engine), id)
 }
 
 /// Gets a work request.
@@ -148,6 +158,21 @@ async fn find(cloud: &Cloud, caller: &Caller, id: &str) -> Result<WorkRequest, E
 async fn read(State(cloud): State<Arc<Cloud>>, caller: Caller, Path(id): Path<String>) -> Result<Response, Error> {
     let work = find(&cloud, &caller, &id).await?;
     Ok(resource(WorkRequestResponse::from(work), None))
+}
+
+/// Cancels a work request that has not begun.
+#[utoipa::path(
+    delete,
+    path = "/workRequests/{workRequestId}",
+    tag = "Work requests",
+    operation_id = "delete_work_request",
+    params(("workRequestId" = String, Path, description = "The work request")),
+    responses((status = 204, description = "Cancelled")),
+    extensions(("x-hako-access" = json!("manage cluster-work-requests"))),
+)]
+async fn cancel(State(cloud): State<Arc<Cloud>>, caller: Caller, Path(id): Path<String>) -> Result<Response, Error> {
+    super::cancel(&cloud, &caller, &id).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 /// Lists what was done, oldest first.

@@ -122,7 +122,20 @@ pub(crate) async fn finish(
     Ok(())
 }
 
-pub(super) async fn get(db: &PgPool, tenant: &TenantId, id: &str) -> Result<Option<WorkRequest>, sqlx::Error> {
+/// Gives up a work request, unless it has begun; false then.
+pub(super) async fn cancel(db: &PgPool, id: &WorkRequestId, now_ms: i64) -> Result<bool, sqlx::Error> {
+    let mut txn = db.begin().await?;
+    let waits = sqlx::query("select id from work_requests where id = $1 and status = 'ACCEPTED' for update");
+    let waits = waits.bind(id.as_str()).fetch_optional(&mut *txn).await?.is_some();
+    if waits {
+        finish(&mut txn, id.as_str(), Status::Canceled, "cancelled by its owner", now_ms).await?;
+        txn.commit().await?;
+    }
+    Ok(waits)
+}
+
+/// The tenant's work request of that id.
+pub(crate) async fn get(db: &PgPool, tenant: &TenantId, id: &str) -> Result<Option<WorkRequest>, sqlx::Error> {
     let mut query = QueryBuilder::<Postgres>::new(format!("select {COLUMNS} from work_requests where tenancy_id = "));
     query.push_bind(tenant.as_str().to_owned()).push(" and id = ").push_bind(id.to_owned());
     query.build().fetch_optional(db).await?.as_ref().map(read).transpose()
@@ -131,6 +144,9 @@ pub(super) async fn get(db: &PgPool, tenant: &TenantId, id: &str) -> Result<Opti
 /// Which work requests a list shows.
 #[derive(Debug, Default)]
 pub(super) struct Filter {
+    /// Words of the operations that are meant.
+    pub(super) operations: Vec<String>,
+    pub(super) id: Option<String>,
     pub(super) cluster_id: Option<String>,
     pub(super) resource_id: Option<String>,
     pub(super) resource_type: Option<String>,
@@ -146,7 +162,9 @@ pub(super) async fn list(
     let mut query =
         QueryBuilder::<Postgres>::new(format!("select {COLUMNS} from work_requests where compartment_id = "));
     query.push_bind(compartment.as_str().to_owned());
+    query.push(" and operation_type = any(").push_bind(filter.operations.clone()).push(")");
     let equal = [
+        (" and id = ", &filter.id),
         (" and cluster_id = ", &filter.cluster_id),
         (" and resource_id = ", &filter.resource_id),
         (" and lower(entity_type) = ", &filter.resource_type),

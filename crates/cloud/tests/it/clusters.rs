@@ -187,11 +187,18 @@ async fn a_kubeconfig_leads_to_the_gateway() {
     // As OCI's own, unless our command asks for it.
     assert!(answer.text.contains("command: oci") && answer.text.contains("      - --region\n      - local-1\n"));
     assert!(answer.text.contains("apiVersion: client.authentication.k8s.io/v1beta1"), "{}", answer.text);
-    let ours = json!({"tokenVersion": "2.0.0", "tokenCommand": "hako"});
-    let answer = tenant.post(&format!("/clusters/{id}/kubeconfig/content"), &ours).await;
+    let path = format!("/clusters/{id}/kubeconfig/content");
+    let ours =
+        json!({"tokenVersion": "2.0.0", "expiration": 2592000, "endpoint": "PUBLIC_ENDPOINT", "tokenCommand": "hako"});
+    let answer = tenant.post(&path, &ours).await;
     assert!(answer.text.contains("command: hako") && !answer.text.contains("--region"), "{}", answer.text);
+    let host = id.rsplit('.').next().unwrap();
+    let named = tenant.post(&path, &json!({"endpoint": "VCN_HOSTNAME"})).await.text;
+    assert!(named.contains(&format!("server: \"https://{host}.clusters.example:8443\"")), "{named}");
+    assert_eq!(tenant.post(&path, &json!({"endpoint": "MOON"})).await.code(), "400 InvalidParameter");
+    assert_eq!(tenant.post(&path, &json!({"tokenVersion": "1.0.0"})).await.code(), "400 InvalidParameter");
     let options = tenant.get("/clusterOptions/all").await.body;
-    assert_eq!(options["kubernetesVersions"][0], "v1.36.0");
+    assert_eq!(options["kubernetesVersions"], json!(["v1.34.2", "v1.35.0", "v1.36.0"]));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,6 +4,8 @@
 mod clusters;
 mod identity;
 mod identity_api;
+mod instances;
+mod life;
 mod pools;
 mod routes;
 mod world;

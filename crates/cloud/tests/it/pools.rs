@@ -8,10 +8,14 @@ use kube_store::Cluster;
 use serde_json::{Value, json};
 use std::{sync::Arc, time::Duration};
 
-/// What a virtual-kubelet reports of its node.
-async fn report(cluster: &Cluster, node: &str, ready: bool) {
-    let status = if ready { "True" } else { "False" };
+/// What a virtual-kubelet of a version reports of its node, if that is ready.
+pub async fn report(cluster: &Cluster, node: &str, version: &str) {
+    report_as(cluster, node, "True", version).await;
+}
+
+async fn report_as(cluster: &Cluster, node: &str, status: &str, version: &str) {
     let patch = json!({"status": {
+        "nodeInfo": {"kubeletVersion": version},
         "conditions": [{"type": "Ready", "status": status, "reason": "Test", "message": "m"}],
         "addresses": [{"type": "InternalIP", "address": "10.0.0.9"}],
     }});
@@ -20,7 +24,8 @@ async fn report(cluster: &Cluster, node: &str, ready: bool) {
     ops::patch_status(cluster, nodes, "", node, Patch::Merge(patch), &actor).await.unwrap();
 }
 
-async fn nodes(cluster: &Cluster, count: usize) -> Vec<String> {
+/// Names of the nodes, once there are so many.
+pub async fn nodes(cluster: &Cluster, count: usize) -> Vec<String> {
     for _ in 0..400 {
         let found: Vec<String> = cluster.list("nodes", None).1.iter().map(|node| node.key.name.to_string()).collect();
         if found.len() == count {
@@ -31,7 +36,8 @@ async fn nodes(cluster: &Cluster, count: usize) -> Vec<String> {
     panic!("there are not {count} nodes");
 }
 
-async fn make(tenant: &Tenant<'_>, cluster: &str, more: Value) -> (String, String) {
+/// Makes a pool; gives its id and its work request.
+pub async fn make(tenant: &Tenant<'_>, cluster: &str, more: Value) -> (String, String) {
     let mut body = json!({"compartmentId": tenant.id, "clusterId": cluster, "displayName": "pool", "size": 2});
     body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     let made = tenant.post("/virtualNodePools", &body).await;
@@ -41,7 +47,8 @@ async fn make(tenant: &Tenant<'_>, cluster: &str, more: Value) -> (String, Strin
     (request["resources"][0]["identifier"].as_str().unwrap().to_owned(), work)
 }
 
-async fn store(world: &World, id: &str) -> Arc<Cluster> {
+/// The objects of a cluster.
+pub async fn store(world: &World, id: &str) -> Arc<Cluster> {
     world.stores.cluster(&id.parse::<ClusterId>().unwrap()).await.unwrap()
 }
 
@@ -56,7 +63,7 @@ async fn a_pool_is_active_when_its_nodes_are_ready_and_shrinks_and_goes() {
     let path = format!("/virtualNodePools/{pool}");
     assert_eq!(tenant.get(&path).await.body["lifecycleState"], "CREATING");
     for name in &names {
-        report(&cluster, name, true).await;
+        report(&cluster, name, "v1.36.0").await;
     }
     assert_eq!(tenant.ended(&work).await["status"], "SUCCEEDED");
     let got = tenant.get(&path).await;
@@ -94,9 +101,9 @@ async fn a_deleted_node_comes_back_and_an_unready_one_needs_attention() {
     let cluster = store(&world, &id).await;
     let (pool, work) = make(&tenant, &id, json!({"size": 1})).await;
     let name = nodes(&cluster, 1).await.remove(0);
-    report(&cluster, &name, true).await;
+    report(&cluster, &name, "v1.36.0").await;
     tenant.ended(&work).await;
-    report(&cluster, &name, false).await;
+    report_as(&cluster, &name, "False", "v1.36.0").await;
     let path = format!("/virtualNodePools/{pool}");
     let mut got = Value::Null;
     for _ in 0..200 {

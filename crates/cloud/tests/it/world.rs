@@ -1,7 +1,7 @@
 //! One control in small: everything but the listeners and the controllers.
 
 use axum::{Router, body::Body};
-use cloud::{Cloud, ClusterHosts, Directory, Supply};
+use cloud::{Cloud, Directory, Hosts, Supply};
 use domain::{ClusterId, PRINCIPAL_HEADER, Principal, SystemClock, TenantId, UserId};
 use fleet::{ClusterNetwork, Fleet, FleetConfig, NetworkDirectory};
 use futures::future::BoxFuture;
@@ -30,22 +30,11 @@ impl NetworkDirectory for Networks {
             Some(ClusterNetwork {
                 tenant_id: network.tenant_id,
                 compartment_id: network.compartment_id,
+                network_id: network.network_id,
                 pod_cidr: network.pods_cidr,
                 service_cidr: network.services_cidr,
             })
         })
-    }
-}
-
-struct Hosts(Arc<Fleet>, Arc<Mutex<Supply>>);
-
-impl ClusterHosts for Hosts {
-    fn remove_cluster(&self, cluster: ClusterId) -> BoxFuture<'_, Result<bool, String>> {
-        Box::pin(async move { self.0.remove_cluster(&cluster).await.map_err(|error| error.to_string()) })
-    }
-
-    fn supply(&self) -> BoxFuture<'_, Result<Supply, String>> {
-        Box::pin(async { Ok(self.1.lock().unwrap().clone()) })
     }
 }
 
@@ -92,6 +81,7 @@ impl World {
         postgres::migrate_control(&db).await.unwrap();
         let stop = CancellationToken::new();
         let sealer = Arc::new(Sealer::new(&[7; 32]).unwrap());
+        let seal = Arc::clone(&sealer);
         let store = StoreConfig {
             replica: "test".into(),
             idle_after: Duration::from_secs(60),
@@ -106,7 +96,7 @@ impl World {
             silent_after: Duration::from_secs(10),
             lost_after: Duration::from_secs(40),
             api_backend: "127.0.0.1:443".into(),
-            sealer,
+            sealer: Arc::clone(&sealer),
             closures: None,
         };
         let networks = Arc::new(Networks(Arc::clone(&directory)));
@@ -114,12 +104,13 @@ impl World {
         let config = cloud::Config {
             gateway_url: "https://gw:8443".into(),
             gateway_ca_pem: "CA".into(),
+            host_names: Some(cloud::HostNames { domain: "clusters.example".into(), sealer: Arc::clone(&seal) }),
             ..cloud::Config::default()
         };
         let shapes = ["Standard.E4", "Standard.E3", "Standard3", "Standard.A1"];
         let shapes = shapes.into_iter().map(|name| format!("Pod.{name}.Flex")).collect();
         let supply = Arc::new(Mutex::new(Supply { shapes, waiting: BTreeMap::new() }));
-        let hosts = Arc::new(Hosts(fleet, Arc::clone(&supply)));
+        let hosts = Hosts::new(fleet, sealer).with_supply(Arc::clone(&supply));
         let clock = Arc::new(SystemClock);
         let cloud = Cloud::new(db.clone(), Arc::clone(&stores), directory, hosts, clock, config);
         let router = cloud::router(Arc::clone(&cloud));

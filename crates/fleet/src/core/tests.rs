@@ -24,6 +24,7 @@ pub(crate) fn row(uid: &str) -> Row {
         address: None,
         network: "c".into(),
         availability_domain: String::new(),
+        range: "10.244.0.0/16".into(),
         fault_domain: String::new(),
         ocpu_milli: 125,
         memory_bytes: 1 << 29,
@@ -39,16 +40,21 @@ pub(crate) fn row(uid: &str) -> Row {
 const PATIENCE: Patience = Patience { silent_after: Duration::from_secs(5), lost_after: Duration::from_secs(20) };
 
 fn core() -> Core {
-    let net = Net {
-        vni: 4096,
-        pod_cidr: "10.244.0.0/16".into(),
-        service_cidr: "10.96.0.0/16".into(),
+    let net = Net { vni: 4096, ..Net::default() };
+    let members = [("c".to_owned(), member("10.244.0.0/16", "10.96.0.0/16"))].into();
+    let nets = [("c".to_owned(), net)].into();
+    Core::new(nets, members, HashMap::new(), HashMap::new(), "192.0.2.1:6443".into())
+}
+
+/// A cluster in network `c`.
+fn member(pods: &str, services: &str) -> Member {
+    Member {
+        network: "c".into(),
         tenant_id: "t".into(),
         compartment_id: "t".into(),
-        pool: AddressPool::new("10.244.0.0/16").unwrap(),
-        generation: 0,
-    };
-    Core::new([("c".to_owned(), net)].into(), HashMap::new(), HashMap::new(), "192.0.2.1:6443".into())
+        pod_cidr: pods.into(),
+        service_cidr: services.into(),
+    }
 }
 
 fn status(uid: &str, removed: bool) -> PlacementStatus {
@@ -82,7 +88,7 @@ fn check(core: &mut Core, step: impl FnOnce(&mut Core, &mut Effects), expect: &[
 #[test]
 fn a_pod_waits_for_a_host_and_runs_when_one_comes() {
     let mut core = core();
-    check(&mut core, |c, e| drop(c.put(row("p"), e).clone()), &["p WAITING"]);
+    check(&mut core, |c, e| drop(c.put(row("p"), e).cloned()), &["p WAITING"]);
     assert_eq!(core.rows["p"].reason, "no capacity: no host is connected");
     check(
         &mut core,
@@ -111,7 +117,8 @@ fn a_lost_hosts_pods_are_replaced_and_stopped_on_its_return() {
     check(&mut core, |c, e| c.judge(at(21), 7, PATIENCE, e), &["h<net 0", "p LOST", "close p on h"]);
     check(&mut core, |c, e| c.remove("p", 0, e), &["h<net 0", "p REMOVED"]);
     let address = core.rows["p"].address.clone().unwrap();
-    assert!(core.nets["c"].pool.clone().lease().unwrap() > address, "its address is not given out yet");
+    let range = Range::parse("10.244.0.0/16").unwrap();
+    assert!(core.nets["c"].pool.clone().lease(range).unwrap() > address, "its address is not given out yet");
     check(
         &mut core,
         |c, e| c.connect(Host { seen: at(60), ..host("h", "1", 8) }, vec![status("p", false), status("s", false)], e),
@@ -130,7 +137,8 @@ fn control_being_away_loses_nobody() {
     let now = Instant::now();
     let away = Host { link: Link::Away, seen: now, ..host("h", "1", 8) };
     let hosts = [(HostId("h".into()), away)].into();
-    let mut again = super::Core::new(core.nets.clone(), core.rows.clone(), hosts, String::new());
+    let (nets, members) = (core.nets.clone(), core.members.clone());
+    let mut again = super::Core::new(nets, members, core.rows.clone(), hosts, String::new());
     check(&mut again, |c, e| c.judge(now + Duration::from_secs(4), 0, PATIENCE, e), &[]);
     assert_eq!(again.snapshot()[0].phase(), WirePhase::Placed);
     check(&mut again, |c, e| c.judge(now + Duration::from_secs(6), 0, PATIENCE, e), &["p UNKNOWN"]);
@@ -155,9 +163,9 @@ fn an_older_generation_changes_nothing() {
         row.body.generation = generation;
         row
     };
-    check(&mut core, |c, e| drop(c.put(newer(2), e).clone()), &["h<net 0", "h<run p", "p PLACED"]);
-    check(&mut core, |c, e| drop(c.put(newer(1), e).clone()), &[]);
-    check(&mut core, |c, e| drop(c.put(newer(3), e).clone()), &["h<run p"]);
+    check(&mut core, |c, e| drop(c.put(newer(2), e).cloned()), &["h<net 0", "h<run p", "p PLACED"]);
+    check(&mut core, |c, e| drop(c.put(newer(1), e).cloned()), &[]);
+    check(&mut core, |c, e| drop(c.put(newer(3), e).cloned()), &["h<run p"]);
     assert_eq!(core.rows["p"].body.attachment.as_ref().unwrap().address, "10.244.0.2");
 }
 
@@ -190,7 +198,7 @@ fn who_waits_is_told_why_and_counted_until_there_is_room() {
         row
     };
     let mut intel = host("h", "1", 8);
-    check(&mut core, |c, e| drop(c.put(placed("p", 6), e).clone()), &["p WAITING"]);
+    check(&mut core, |c, e| _ = c.put(placed("p", 6), e), &["p WAITING"]);
     assert_eq!(core.supply().shapes, BTreeSet::new());
     let waiting = core.supply().waiting[&("c".to_owned(), "n".to_owned())].clone();
     assert_eq!(waiting, Waiting { pods: 1, reason: "no capacity: no host is connected".into() });
@@ -242,4 +250,29 @@ fn a_resized_pod_takes_what_it_asks_for_now() {
     core.put(sized("p", 2, 3), &mut effects);
     core.place_waiting(&mut effects);
     assert_eq!((core.rows["q"].phase, core.rows["p"].memory_bytes), (Phase::Placed, 3 << 30));
+}
+
+#[test]
+fn clusters_and_instances_of_one_network_share_its_addresses_and_all_its_api_addresses() {
+    let mut core = core();
+    let mut effects = Effects::default();
+    core.connect(host("h", "1", 8), vec![], &mut effects);
+    core.put(row("p"), &mut effects);
+    // Another cluster of the VCN comes: the host that has pods of the network is told.
+    let join = |c: &mut Core, e: &mut Effects| c.join("d", member("10.244.0.0/16", "10.97.0.0/16"), e);
+    check(&mut core, join, &["h<net 0"]);
+    check(&mut core, join, &[]);
+    core.put(row("q"), &mut effects);
+    let instance = |uid, address: &str| Row { address: Some(address.into()), range: "10.0.1.0/24".into(), ..row(uid) };
+    assert!(core.put(instance("i", "10.0.2.9"), &mut effects).is_none(), "not of its subnet");
+    assert_eq!(core.put(instance("i", "10.0.1.9"), &mut effects).unwrap().phase, Phase::Placed);
+    assert!(core.put(instance("j", "10.0.1.9"), &mut effects).is_none(), "leased");
+    assert_eq!(core.rows["q"].address.as_deref(), Some("10.244.0.3"), "no address twice");
+    let network = core.network("c", &HostId("h".into())).unwrap();
+    assert_eq!((network.pod_cidr.as_str(), network.service_cidr.as_str()), ("10.0.1.0/24", "10.96.0.0/16"));
+    assert_eq!(network.more_cidrs, ["10.244.0.0/16", "10.97.0.0/16"]);
+    assert_eq!(
+        (network.api_service_address.as_str(), network.more_api_service_addresses),
+        ("10.96.0.1:443", vec!["10.97.0.1:443".to_owned()])
+    );
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     meta,
-    state::ApiState,
+    state::{ApiState, ClusterFacts},
     token::{Claims, PrivateClaims, Reference},
 };
 use jiff::{SignedDuration, Timestamp};
@@ -92,8 +92,8 @@ pub(crate) fn own_audiences(state: &ApiState, cluster: &Cluster) -> Vec<String> 
 pub(crate) fn issue(
     state: &ApiState,
     cluster: &Cluster,
-    namespace: &str,
-    account: &str,
+    facts: &ClusterFacts,
+    (namespace, account): (&str, &str),
     request: &TokenRequest,
 ) -> Result<Issued, Status> {
     request.check()?;
@@ -125,7 +125,7 @@ pub(crate) fn issue(
         kubernetes,
         cluster: cluster.id().to_string(),
     };
-    Ok(Issued { token: state.keys.sign(cluster.id(), &claims), expires, audiences })
+    Ok(Issued { token: state.keys.sign(cluster.id(), facts.keys.current, &claims), expires, audiences })
 }
 
 fn reference(object: &Arc<Object>) -> Reference {

@@ -2,6 +2,7 @@
 
 use crate::world::{PEER, World, answer};
 use domain::{Principal, TenantId};
+use kube_api::{KeyGenerations, Rights};
 use serde_json::{Value, json};
 
 const PODS: &str = "/api/v1/namespaces/default/pods";
@@ -87,4 +88,63 @@ async fn bad_token_requests_are_refused() {
     assert_eq!(token(&world, json!({"boundObjectRef": {"kind": "Pod", "name": "nope"}})).await.0, 404);
     let request = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}});
     assert_eq!(world.post("/api/v1/namespaces/default/serviceaccounts/nope/token", &request).await.0, 404);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn users_may_do_what_policies_say() {
+    let world = World::new("rights").await;
+    let client = reqwest::Client::new();
+    let [nobody, reader, editor] = [None, Some(Rights::View), Some(Rights::Edit)].map(|rights| world.user(rights));
+    let get =
+        |who: &Principal, path: &str| answer(client.get(world.url(path)).header("x-hako-principal", who.to_header()));
+    let secrets = "/api/v1/namespaces/default/secrets";
+    assert_eq!(get(&nobody, "/version").await.0, 404);
+    assert_eq!([get(&reader, PODS).await.0, get(&reader, "/version").await.0], [200, 200]);
+    let (code, refused) = get(&reader, secrets).await;
+    let expect = format!(
+        "secrets is forbidden: User {:?} cannot list resource \"secrets\" in API group \"\" in the namespace \"default\"",
+        reader.user_id.as_str()
+    );
+    assert_eq!(
+        (code, refused["message"].as_str(), refused["reason"].as_str()),
+        (403, Some(&*expect), Some("Forbidden"))
+    );
+    assert_eq!([get(&editor, secrets).await.0, get(&editor, "/api/v1/nodes").await.0], [200, 403]);
+    let review = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"});
+    let url = world.url("/apis/authentication.k8s.io/v1/selfsubjectreviews");
+    let who = answer(client.post(url).header("x-hako-principal", editor.to_header()).json(&review)).await.1;
+    let info = &who["status"]["userInfo"];
+    assert_eq!(info["username"], editor.user_id.as_str());
+    assert_eq!(info["groups"], json!(["Administrators", "system:authenticated"]));
+    assert_eq!(info["extra"], json!({"hako.dev/user-name": ["bob"]}));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tokens_outlive_a_new_key_but_not_the_end_of_theirs() {
+    let world = World::new("generations").await;
+    let with = |jwt: &str| {
+        let request = reqwest::Client::new().get(world.url("/version")).header(PEER, "").bearer_auth(jwt);
+        async move { answer(request).await.0 }
+    };
+    let issue = async || token(&world, json!({})).await.1["status"]["token"].as_str().unwrap().to_owned();
+    let old = issue().await;
+    world.change(|facts| facts.keys = KeyGenerations { current: 2, oldest: 1 });
+    let new = issue().await;
+    assert_eq!([with(&old).await, with(&new).await], [200, 200]);
+    assert_eq!(world.get("/openid/v1/jwks").await.1["keys"].as_array().unwrap().len(), 2);
+    world.change(|facts| facts.keys = KeyGenerations { current: 2, oldest: 2 });
+    assert_eq!([with(&old).await, with(&new).await], [401, 200]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_older_release_serves_what_it_had() {
+    let world = World::new("releases").await;
+    let new = "/apis/scheduling.k8s.io/v1alpha2/workloads";
+    assert_eq!(world.get(new).await.0, 200);
+    world.change(|facts| facts.release = kube_schema::release("v1.35.0").unwrap());
+    let version = world.get("/version").await.1;
+    assert_eq!((&version["minor"], &version["gitVersion"]), (&json!("35"), &json!("v1.35.0+hako")));
+    assert_eq!([world.get(new).await.0, world.get("/apis/scheduling.k8s.io/v1").await.0], [404, 200]);
+    assert_eq!(world.get("/apis/scheduling.k8s.io/v1alpha2").await.0, 404);
+    assert_eq!(world.get("/openapi/v3/api/v1").await.1["info"]["version"], "v1.35.0");
 }

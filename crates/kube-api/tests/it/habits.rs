@@ -43,9 +43,11 @@ async fn a_forgotten_namespace_does_not_delete_everywhere() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn impersonation_is_honoured_or_refused_but_never_ignored() {
     let world = World::new("impersonation").await;
-    let as_user =
-        |path: &str, user: &str| answer(reqwest::Client::new().get(world.url(path)).header("Impersonate-User", user));
-    assert_eq!(as_user(PODS, "bob").await.0, 200);
+    let request = |path: &str, user: &str| reqwest::Client::new().get(world.url(path)).header("Impersonate-User", user);
+    let as_user = |path: &str, user: &str| answer(request(path, user));
+    assert_eq!(as_user(PODS, "bob").await.0, 403);
+    let master = request(PODS, "bob").header("Impersonate-Group", "system:masters");
+    assert_eq!(answer(master).await.0, 200);
     let (code, refused) = as_user(PODS, "system:serviceaccount:default:default").await;
     assert_eq!(code, 403);
     assert!(refused["message"].as_str().unwrap().contains("system:serviceaccount:default:default"), "{refused}");

@@ -48,7 +48,7 @@ async fn kubectl_does_its_daily_work() {
         assert!(run("explain pod.spec.containers.image", "").await.contains("Container image name"));
         assert!(run("rollout history deploy/web", "").await.contains("deployment.apps/web"));
         assert!(run("describe deploy web", "").await.contains("web:3"));
-        assert!(run("auth whoami", "").await.contains("ada"));
+        assert!(run("auth whoami", "").await.contains("hako.dev/user-name"));
         assert_eq!(run("auth can-i create pods", "").await, "yes\n");
         assert!(run("create token default", "").await.starts_with("ey"));
         assert!(run("delete deploy web", "").await.starts_with("deployment.apps \"web\" deleted"));

@@ -1,30 +1,45 @@
 //! A real store on a private Postgres, the router on a loopback port, and kubectl.
 
 use domain::{ClusterId, Principal, SystemClock, TenantId, UserId};
-use kube_api::{ApiConfig, ApiState, ClusterBootstrap, ClusterDirectory, SigningKeys};
+use kube_api::{
+    Access, Answer, ApiConfig, ApiState, ClusterBootstrap, ClusterDirectory, ClusterFacts, KeyGenerations, Rights,
+    SigningKeys,
+};
 use kube_store::{Cluster, Limits, StoreConfig, Stores};
 use serde_json::Value;
 use std::{
     collections::HashMap,
-    future::Future,
-    pin::Pin,
     process::Stdio,
     sync::{Arc, Mutex},
     time::Duration,
 };
 use tokio_util::sync::CancellationToken;
 
-/// Who owns which cluster, for tests.
+/// What clusters are and who may use them, for tests.
 #[derive(Default)]
-pub(crate) struct Directory(Mutex<HashMap<ClusterId, TenantId>>);
+pub(crate) struct Directory {
+    clusters: Mutex<HashMap<ClusterId, ClusterFacts>>,
+    /// Of users of whom nothing is said: everything.
+    rights: Mutex<HashMap<UserId, Option<Rights>>>,
+}
+
+impl Directory {
+    fn add(&self, cluster: &ClusterId, tenant: TenantId) {
+        let facts = ClusterFacts { tenant, release: kube_schema::newest(), keys: KeyGenerations::default() };
+        self.clusters.lock().unwrap().insert(cluster.clone(), facts);
+    }
+}
 
 impl ClusterDirectory for Directory {
-    fn tenant_of<'a>(
-        &'a self,
-        cluster: &'a ClusterId,
-    ) -> Pin<Box<dyn Future<Output = Result<Option<TenantId>, String>> + Send + 'a>> {
-        let found = self.0.lock().unwrap().get(cluster).cloned();
-        Box::pin(async move { Ok(found) })
+    fn facts<'a>(&'a self, cluster: &'a ClusterId) -> Answer<'a, Arc<ClusterFacts>> {
+        let found = self.clusters.lock().unwrap().get(cluster).cloned();
+        Box::pin(async move { Ok(found.map(Arc::new)) })
+    }
+
+    fn access<'a>(&'a self, _: &'a ClusterId, principal: &'a Principal) -> Answer<'a, Arc<Access>> {
+        let rights = self.rights.lock().unwrap().get(&principal.user_id).copied().unwrap_or(Some(Rights::Admin));
+        let groups = principal.groups.clone();
+        Box::pin(async move { Ok(rights.map(|rights| Arc::new(Access { rights, groups }))) })
     }
 }
 
@@ -68,7 +83,7 @@ impl World {
         };
         let id = ClusterId::generate();
         let directory = Arc::new(Directory::default());
-        directory.0.lock().unwrap().insert(id.clone(), tenant.clone());
+        directory.add(&id, tenant.clone());
         let world = Self::start(db, id, directory, principal, config).await;
         let bootstrap =
             ClusterBootstrap { tenant, endpoint: Some(([10, 0, 0, 1].into(), 6443)), ..ClusterBootstrap::default() };
@@ -109,10 +124,22 @@ impl World {
     /// A second cluster, of another tenant.
     pub(crate) async fn stranger(&self) -> Arc<Cluster> {
         let id = ClusterId::generate();
-        self.directory.0.lock().unwrap().insert(id.clone(), TenantId::generate());
+        self.directory.add(&id, TenantId::generate());
         let cluster = self.state.stores.create_cluster(&id).await.unwrap();
         kube_api::bootstrap_cluster(&cluster, &ClusterBootstrap::default()).await.unwrap();
         cluster
+    }
+
+    /// Changes what is known of the cluster.
+    pub(crate) fn change(&self, change: impl FnOnce(&mut ClusterFacts)) {
+        change(self.directory.clusters.lock().unwrap().get_mut(self.cluster.id()).unwrap());
+    }
+
+    /// A user of the owner with these rights.
+    pub(crate) fn user(&self, rights: Option<Rights>) -> Principal {
+        let user = Principal { user_id: UserId::generate(), user_name: "bob".into(), ..self.principal.clone() };
+        self.directory.rights.lock().unwrap().insert(user.user_id.clone(), rights);
+        user
     }
 
     /// URL of a path in the cluster.

@@ -9,16 +9,17 @@ const READ: &[&str] = &["get", "list"];
 
 macro_rules! kinds {
     ($($group:literal $version:literal $resource:literal $kind:literal $plural:literal $singular:literal $namespaced:literal $storage:literal
-       [$($short:literal)*] [$($category:literal)*] [$($sub:literal)*] $verbs:ident;)*) => {
+       [$($short:literal)*] [$($category:literal)*] [$($sub:literal)*] $verbs:ident $(since $since:literal)?;)*) => {
         &[$(Kind {
             group: $group, version: $version, kind: $kind, plural: $plural, singular: $singular, resource: $resource,
             short: &[$($short),*], categories: &[$($category),*], subresources: &[$($sub),*], verbs: $verbs,
-            namespaced: $namespaced, storage_version: $storage,
+            namespaced: $namespaced, storage_version: $storage, since: 0 $(+ $since)?,
         }),*]
     };
 }
 
 // group version storage kind plural singular namespaced stored-here [short] [categories] [subresources] verbs
+// and, if the oldest release offered does not have it yet, the minor release that it came with
 #[rustfmt::skip]
 pub(super) const KINDS: &[Kind] = kinds! {
     "" "v1" "bindings" "Binding" "bindings" "binding" true true [] [] [] CREATE;
@@ -57,7 +58,7 @@ pub(super) const KINDS: &[Kind] = kinds! {
     "batch" "v1" "jobs.batch" "Job" "jobs" "job" true true [] ["all"] ["status"] ALL;
     "certificates.k8s.io" "v1" "certificatesigningrequests.certificates.k8s.io" "CertificateSigningRequest" "certificatesigningrequests" "certificatesigningrequest" false true ["csr"] [] ["approval" "status"] ALL;
     "certificates.k8s.io" "v1beta1" "clustertrustbundles.certificates.k8s.io" "ClusterTrustBundle" "clustertrustbundles" "clustertrustbundle" false true [] [] [] ALL;
-    "certificates.k8s.io" "v1beta1" "podcertificaterequests.certificates.k8s.io" "PodCertificateRequest" "podcertificaterequests" "podcertificaterequest" true true [] [] ["status"] ALL;
+    "certificates.k8s.io" "v1beta1" "podcertificaterequests.certificates.k8s.io" "PodCertificateRequest" "podcertificaterequests" "podcertificaterequest" true true [] [] ["status"] ALL since 35;
     "certificates.k8s.io" "v1alpha1" "clustertrustbundles.certificates.k8s.io" "ClusterTrustBundle" "clustertrustbundles" "clustertrustbundle" false false [] [] [] ALL;
     "networking.k8s.io" "v1" "ingressclasses.networking.k8s.io" "IngressClass" "ingressclasses" "ingressclass" false true [] [] [] ALL;
     "networking.k8s.io" "v1" "ingresses.networking.k8s.io" "Ingress" "ingresses" "ingress" true true ["ing"] [] ["status"] ALL;
@@ -78,8 +79,8 @@ pub(super) const KINDS: &[Kind] = kinds! {
     "storage.k8s.io" "v1" "volumeattachments.storage.k8s.io" "VolumeAttachment" "volumeattachments" "volumeattachment" false true [] [] ["status"] ALL;
     "storage.k8s.io" "v1" "volumeattributesclasses.storage.k8s.io" "VolumeAttributesClass" "volumeattributesclasses" "volumeattributesclass" false true ["vac"] [] [] ALL;
     "storage.k8s.io" "v1beta1" "volumeattributesclasses.storage.k8s.io" "VolumeAttributesClass" "volumeattributesclasses" "volumeattributesclass" false false ["vac"] [] [] ALL;
-    "admissionregistration.k8s.io" "v1" "mutatingadmissionpolicies.admissionregistration.k8s.io" "MutatingAdmissionPolicy" "mutatingadmissionpolicies" "mutatingadmissionpolicy" false true [] ["api-extensions"] [] ALL;
-    "admissionregistration.k8s.io" "v1" "mutatingadmissionpolicybindings.admissionregistration.k8s.io" "MutatingAdmissionPolicyBinding" "mutatingadmissionpolicybindings" "mutatingadmissionpolicybinding" false true [] ["api-extensions"] [] ALL;
+    "admissionregistration.k8s.io" "v1" "mutatingadmissionpolicies.admissionregistration.k8s.io" "MutatingAdmissionPolicy" "mutatingadmissionpolicies" "mutatingadmissionpolicy" false true [] ["api-extensions"] [] ALL since 36;
+    "admissionregistration.k8s.io" "v1" "mutatingadmissionpolicybindings.admissionregistration.k8s.io" "MutatingAdmissionPolicyBinding" "mutatingadmissionpolicybindings" "mutatingadmissionpolicybinding" false true [] ["api-extensions"] [] ALL since 36;
     "admissionregistration.k8s.io" "v1" "mutatingwebhookconfigurations.admissionregistration.k8s.io" "MutatingWebhookConfiguration" "mutatingwebhookconfigurations" "mutatingwebhookconfiguration" false true [] ["api-extensions"] [] ALL;
     "admissionregistration.k8s.io" "v1" "validatingadmissionpolicies.admissionregistration.k8s.io" "ValidatingAdmissionPolicy" "validatingadmissionpolicies" "validatingadmissionpolicy" false true [] ["api-extensions"] ["status"] ALL;
     "admissionregistration.k8s.io" "v1" "validatingadmissionpolicybindings.admissionregistration.k8s.io" "ValidatingAdmissionPolicyBinding" "validatingadmissionpolicybindings" "validatingadmissionpolicybinding" false true [] ["api-extensions"] [] ALL;
@@ -90,8 +91,8 @@ pub(super) const KINDS: &[Kind] = kinds! {
     "admissionregistration.k8s.io" "v1alpha1" "mutatingadmissionpolicybindings.admissionregistration.k8s.io" "MutatingAdmissionPolicyBinding" "mutatingadmissionpolicybindings" "mutatingadmissionpolicybinding" false false [] ["api-extensions"] [] ALL;
     "apiextensions.k8s.io" "v1" "customresourcedefinitions.apiextensions.k8s.io" "CustomResourceDefinition" "customresourcedefinitions" "customresourcedefinition" false true ["crd" "crds"] ["api-extensions"] ["status"] ALL;
     "scheduling.k8s.io" "v1" "priorityclasses.scheduling.k8s.io" "PriorityClass" "priorityclasses" "priorityclass" false true ["pc"] [] [] ALL;
-    "scheduling.k8s.io" "v1alpha2" "podgroups.scheduling.k8s.io" "PodGroup" "podgroups" "podgroup" true true [] [] ["status"] ALL;
-    "scheduling.k8s.io" "v1alpha2" "workloads.scheduling.k8s.io" "Workload" "workloads" "workload" true true [] [] [] ALL;
+    "scheduling.k8s.io" "v1alpha2" "podgroups.scheduling.k8s.io" "PodGroup" "podgroups" "podgroup" true true [] [] ["status"] ALL since 36;
+    "scheduling.k8s.io" "v1alpha2" "workloads.scheduling.k8s.io" "Workload" "workloads" "workload" true true [] [] [] ALL since 36;
     "coordination.k8s.io" "v1" "leases.coordination.k8s.io" "Lease" "leases" "lease" true true [] [] [] ALL;
     "coordination.k8s.io" "v1beta1" "leasecandidates.coordination.k8s.io" "LeaseCandidate" "leasecandidates" "leasecandidate" true true [] [] [] ALL;
     "coordination.k8s.io" "v1alpha2" "leasecandidates.coordination.k8s.io" "LeaseCandidate" "leasecandidates" "leasecandidate" true false [] [] [] ALL;
@@ -105,11 +106,11 @@ pub(super) const KINDS: &[Kind] = kinds! {
     "resource.k8s.io" "v1" "resourceclaimtemplates.resource.k8s.io" "ResourceClaimTemplate" "resourceclaimtemplates" "resourceclaimtemplate" true true [] [] [] ALL;
     "resource.k8s.io" "v1" "resourceslices.resource.k8s.io" "ResourceSlice" "resourceslices" "resourceslice" false true [] [] [] ALL;
     "resource.k8s.io" "v1beta2" "deviceclasses.resource.k8s.io" "DeviceClass" "deviceclasses" "deviceclass" false false [] [] [] ALL;
-    "resource.k8s.io" "v1beta2" "devicetaintrules.resource.k8s.io" "DeviceTaintRule" "devicetaintrules" "devicetaintrule" false true [] [] ["status"] ALL;
+    "resource.k8s.io" "v1beta2" "devicetaintrules.resource.k8s.io" "DeviceTaintRule" "devicetaintrules" "devicetaintrule" false true [] [] ["status"] ALL since 36;
     "resource.k8s.io" "v1beta2" "resourceclaims.resource.k8s.io" "ResourceClaim" "resourceclaims" "resourceclaim" true false [] [] ["status"] ALL;
     "resource.k8s.io" "v1beta2" "resourceclaimtemplates.resource.k8s.io" "ResourceClaimTemplate" "resourceclaimtemplates" "resourceclaimtemplate" true false [] [] [] ALL;
     "resource.k8s.io" "v1beta2" "resourceslices.resource.k8s.io" "ResourceSlice" "resourceslices" "resourceslice" false false [] [] [] ALL;
     "resource.k8s.io" "v1alpha3" "devicetaintrules.resource.k8s.io" "DeviceTaintRule" "devicetaintrules" "devicetaintrule" false false [] [] ["status"] ALL;
-    "resource.k8s.io" "v1alpha3" "resourcepoolstatusrequests.resource.k8s.io" "ResourcePoolStatusRequest" "resourcepoolstatusrequests" "resourcepoolstatusrequest" false true [] [] ["status"] ALL;
-    "storagemigration.k8s.io" "v1beta1" "storageversionmigrations.storagemigration.k8s.io" "StorageVersionMigration" "storageversionmigrations" "storageversionmigration" false true ["svm"] [] ["status"] ALL;
+    "resource.k8s.io" "v1alpha3" "resourcepoolstatusrequests.resource.k8s.io" "ResourcePoolStatusRequest" "resourcepoolstatusrequests" "resourcepoolstatusrequest" false true [] [] ["status"] ALL since 36;
+    "storagemigration.k8s.io" "v1beta1" "storageversionmigrations.storagemigration.k8s.io" "StorageVersionMigration" "storageversionmigrations" "storageversionmigration" false true ["svm"] [] ["status"] ALL since 35;
 };

@@ -1,21 +1,21 @@
 use super::*;
 
 fn document(path: &str) -> Value {
-    serde_json::from_slice(&openapi_v3_group(path).unwrap()).unwrap()
+    serde_json::from_slice(&crate::newest().openapi_v3_group(path).unwrap()).unwrap()
 }
 
 #[test]
 fn index_names_each_group_version() {
-    let index: Value = serde_json::from_slice(&openapi_v3_index()).unwrap();
+    let index: Value = serde_json::from_slice(&crate::newest().openapi_v3_index()).unwrap();
     let url = index["paths"]["apis/apps/v1"]["serverRelativeURL"].as_str().unwrap();
     assert!(url.starts_with("/openapi/v3/apis/apps/v1?hash="), "{url}");
-    assert_eq!(index["paths"].as_object().unwrap().len(), group_versions().len());
-    assert!(openapi_v3_group("apis/nope/v1").is_none());
+    assert_eq!(index["paths"].as_object().unwrap().len(), crate::newest().group_versions().len());
+    assert!(crate::newest().openapi_v3_group("apis/nope/v1").is_none());
 }
 
 #[test]
 fn every_reference_leads_somewhere() {
-    for (group, version) in group_versions() {
+    for (group, version) in crate::newest().group_versions() {
         let document = document(&path(group, version));
         let schemas = document["components"]["schemas"].as_object().unwrap();
         let text = document.to_string();
@@ -52,4 +52,13 @@ fn schemas_carry_merge_rules_and_descriptions() {
     let pod = &document["components"]["schemas"]["io.k8s.api.core.v1.Pod"];
     assert_eq!(pod["x-kubernetes-group-version-kind"][0]["kind"], "Pod");
     assert!(pod["properties"]["apiVersion"]["description"].is_string());
+}
+
+#[test]
+fn releases_have_documents_of_their_own() {
+    let [old, new] = [crate::release("v1.35.0").unwrap(), crate::newest()];
+    assert_ne!(old.openapi_v3_index(), new.openapi_v3_index());
+    assert!(old.openapi_v3_group("apis/scheduling.k8s.io/v1alpha2").is_none());
+    let document: Value = serde_json::from_slice(&old.openapi_v3_group("api/v1").unwrap()).unwrap();
+    assert_eq!(document["info"]["version"], "v1.35.0");
 }

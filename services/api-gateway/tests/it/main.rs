@@ -1,6 +1,7 @@
 //! The gateway with real TLS on both sides. What is behind it is a test's own server, which says what it saw.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must stop")]
 
+mod certificate;
 mod host;
 mod oidc;
 mod provider;

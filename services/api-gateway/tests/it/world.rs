@@ -228,6 +228,16 @@ impl World {
         self.http.post(format!("https://localhost:{}{path}", self.address.port())).bearer_auth(token)
     }
 
+    /// Makes control answer an internal path.
+    pub fn know(&self, path: &str, answer: Value) {
+        self.keys.insert(path.to_owned(), answer);
+    }
+
+    /// PEM of the authority of the shared certificate.
+    pub fn authority(&self) -> String {
+        std::fs::read_to_string(&self.ca).unwrap()
+    }
+
     /// Lets a stream of the backend send its next piece.
     pub fn go_on(&self) {
         self.go_on.notify_one();

@@ -91,7 +91,7 @@ impl Router {
         router.links.add_address(&lo, GATEWAY, 32).await?;
         router.ensure_overlay(host, network.vni).await?;
         router.ensure_uplink(host, network).await?;
-        for range in [Some(network.pod_cidr), network.service_cidr].into_iter().flatten() {
+        for range in network.ranges() {
             router.links.set_route(Route::Nowhere { network: range }).await?;
         }
         Ok(router)

@@ -49,9 +49,11 @@ impl RouterRules<'_> {
         let platform = elements(self.platform.iter().map(ToString::to_string));
         let resolvers = elements(self.resolvers.iter().map(ToString::to_string));
         let (mut translate, mut allow) = (String::new(), String::new());
-        if let Some((service, backend)) = self.network.api {
-            let (address, port) = (service.ip(), service.port());
-            let _ = write!(translate, "iifname \"p*\" ip daddr {address} tcp dport {port} dnat to {backend}");
+        if let Some((backend, services)) = self.network.apis() {
+            for service in services {
+                let (address, port) = (service.ip(), service.port());
+                let _ = writeln!(translate, "    iifname \"p*\" ip daddr {address} tcp dport {port} dnat to {backend}");
+            }
             // Only what was sent to the service address: the backend itself is the platform's.
             let _ = write!(allow, "ct status dnat ip daddr {} tcp dport {} accept", backend.ip(), backend.port());
         }
@@ -73,7 +75,7 @@ table ip hako {{
   }}
   chain translate {{
     type nat hook prerouting priority dstnat; policy accept;
-    {translate}
+{translate}
   }}
   chain forward {{
     type filter hook forward priority filter; policy drop;

@@ -23,6 +23,12 @@ pub(crate) struct TenantNetwork {
     pub(crate) remote: BTreeMap<Ipv4Addr, Ipv4Addr>,
     /// The address of the `kubernetes` Service, and what is behind it.
     pub(crate) api: Option<(SocketAddrV4, SocketAddrV4)>,
+    /// Further ranges of pods and Services: several clusters and subnets may share the network.
+    #[serde(default)]
+    pub(crate) more_ranges: Vec<Ipv4Net>,
+    /// Further addresses of `kubernetes` Services, with the same behind them.
+    #[serde(default)]
+    pub(crate) more_apis: Vec<SocketAddrV4>,
     /// Number of the network on this host, from which its uplink's addresses are made.
     #[serde(default)]
     pub(crate) slot: u16,
@@ -80,8 +86,25 @@ impl TenantNetwork {
             service_cidr: service.map(|text| net("service_cidr", text)).transpose()?,
             remote,
             api,
+            more_ranges: message.more_cidrs.iter().map(|text| net("more_cidrs", text)).collect::<Result<_, _>>()?,
+            more_apis: message
+                .more_api_service_addresses
+                .iter()
+                .map(|text| endpoint(text))
+                .collect::<Result<_, _>>()?,
             slot: 0,
         })
+    }
+
+    /// All ranges of pods and Services: nothing that is sent there leaves the network.
+    pub(crate) fn ranges(&self) -> impl Iterator<Item = Ipv4Net> {
+        [Some(self.pod_cidr), self.service_cidr].into_iter().flatten().chain(self.more_ranges.iter().copied())
+    }
+
+    /// What is behind the `kubernetes` Services, and all their addresses.
+    pub(crate) fn apis(&self) -> Option<(SocketAddrV4, impl Iterator<Item = SocketAddrV4>)> {
+        let (first, backend) = self.api?;
+        Some((backend, [first].into_iter().chain(self.more_apis.iter().copied())))
     }
 }
 
@@ -176,6 +199,8 @@ mod tests {
             }],
             api_service_address: "10.96.0.1:443".into(),
             api_backend_address: "172.30.0.1:6443".into(),
+            more_cidrs: vec!["10.0.1.0/24".into()],
+            more_api_service_addresses: vec!["10.97.0.1:443".into()],
         }
     }
 
@@ -185,6 +210,19 @@ mod tests {
         assert_eq!(network.pod_cidr.to_string(), "10.244.0.0/16");
         assert_eq!(network.api.unwrap().1.to_string(), "172.30.0.1:6443");
         assert_eq!(network.remote.len(), 1);
+        assert_eq!(network.ranges().count(), 3);
+        let (backend, addresses) = network.apis().unwrap();
+        assert_eq!((backend.to_string(), addresses.count()), ("172.30.0.1:6443".into(), 2));
+    }
+
+    #[test]
+    fn a_record_of_before_is_read() {
+        let mut record = serde_json::to_value(TenantNetwork::parse(&message()).unwrap()).unwrap();
+        for new in ["more_ranges", "more_apis"] {
+            record.as_object_mut().unwrap().remove(new);
+        }
+        let network: TenantNetwork = serde_json::from_value(record).unwrap();
+        assert_eq!((network.ranges().count(), network.apis().unwrap().1.count()), (2, 1));
     }
 
     #[test]
@@ -199,5 +237,6 @@ mod tests {
         assert!(refused(|m| m.pod_cidr = "10.0.0.0/33".into()).contains("pod_cidr"));
         assert!(refused(|m| m.remote_pods[0].address = "fe80::1".into()).contains("fe80::1"));
         assert!(refused(|m| m.api_backend_address = "control:1".into()).contains("control:1"));
+        assert!(refused(|m| m.more_cidrs[0] = "x".into()).contains("more_cidrs"));
     }
 }

@@ -1,6 +1,6 @@
 //! What a pod's worker remembers between looks at containerd. All of it may be lost: it is rebuilt or does no harm.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::cri::view::{PodView, State};
 use crate::pod::backoff::{Backoff, Failure};
@@ -41,6 +41,8 @@ pub struct Health {
     pub ready: bool,
     /// A liveness or startup probe has failed for good: message, and the probe's own grace.
     pub unhealthy: Option<(String, Option<u32>)>,
+    /// What is settled of its health checks, by their numbers: whether it is healthy, and what was heard last.
+    pub checks: BTreeMap<usize, (bool, String)>,
 }
 
 /// Why a pod has ended before its containers did.

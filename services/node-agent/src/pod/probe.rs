@@ -2,14 +2,16 @@
 
 use std::time::Duration;
 
+use futures::future::join_all;
 use k8s_openapi::api::core::v1::{Container, Probe};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::cri::Cri;
+use crate::pod::check::Check;
 use crate::pod::http::{self, Place};
 
-/// The three kinds of probes.
+/// The kinds of probes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// Must succeed before the others begin.
@@ -18,6 +20,8 @@ pub enum Kind {
     Liveness,
     /// Its failure takes the pod out of Services.
     Readiness,
+    /// A health check, by its number.
+    Check(usize),
 }
 
 impl Kind {
@@ -27,6 +31,7 @@ impl Kind {
             Self::Startup => "Startup",
             Self::Liveness => "Liveness",
             Self::Readiness => "Readiness",
+            Self::Check(_) => "Health check",
         }
     }
 }
@@ -75,6 +80,8 @@ pub struct Subject {
     pub id: String,
     /// Its definition.
     pub container: Container,
+    /// Its health checks.
+    pub checks: Vec<Check>,
     /// Where it is.
     pub place: Place,
     /// How long it has been running.
@@ -99,7 +106,8 @@ pub async fn run(subject: Subject, reports: mpsc::Sender<(String, Report)>) {
             drive(&subject, Kind::Readiness, probe, &reports).await;
         }
     };
-    tokio::join!(liveness, readiness);
+    let checks = subject.checks.iter().map(|check| drive(&subject, Kind::Check(check.number), &check.probe, &reports));
+    tokio::join!(liveness, readiness, join_all(checks));
 }
 
 fn seconds(value: Option<i32>, default: u64) -> Duration {
@@ -113,7 +121,7 @@ async fn drive(subject: &Subject, kind: Kind, probe: &Probe, reports: &mpsc::Sen
     sleep(delay).await;
     let mut counter = Counter::default();
     let mut next = Instant::now();
-    let mut first = kind != Kind::Liveness;
+    let mut first = matches!(kind, Kind::Startup | Kind::Readiness);
     loop {
         next += period;
         let result = if first { eager(subject, probe, next).await } else { ask(subject, probe).await };

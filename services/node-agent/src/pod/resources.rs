@@ -11,6 +11,8 @@ use crate::placement::Desired;
 
 /// Source: the kubelet's `QuotaPeriod`, microseconds.
 const PERIOD: i64 = 100_000;
+/// Logical CPUs of an OCPU. Source: Oracle's shapes: an OCPU is a core, with two threads on x86 and one on Arm.
+const CPUS_PER_OCPU: u64 = if cfg!(target_arch = "aarch64") { 1 } else { 2 };
 
 /// Limits of one container.
 pub fn container(desired: &Desired, container: &Container) -> LinuxContainerResources {
@@ -35,10 +37,10 @@ pub fn pod(desired: &Desired) -> LinuxContainerResources {
     let Some(size) = desired.placement.size.filter(|s| s.memory_bytes > 0) else {
         return LinuxContainerResources::default();
     };
-    // Billed sizes are whole OCPU and whole GB; one OCPU is two CPUs.
-    let cpu_milli = size.ocpu_milli.max(1).div_ceil(1000) * 2000;
+    // Billed sizes are whole OCPU and whole GB.
+    let cpu_milli = size.ocpu_milli.max(1).div_ceil(1000) * 1000 * CPUS_PER_OCPU;
     let memory = size.memory_bytes.div_ceil(1 << 30) << 30;
-    let mut result = cpu(Some(cpu_milli), size.ocpu_milli * 2);
+    let mut result = cpu(Some(cpu_milli), size.ocpu_milli * CPUS_PER_OCPU);
     result.memory_limit_in_bytes = i64::try_from(memory).unwrap_or(i64::MAX);
     result
 }
@@ -84,6 +86,7 @@ mod tests {
     #[test]
     fn a_pod_may_use_what_it_is_billed_for() {
         let got = super::pod(&desired(json!({"containers": []})));
-        assert_eq!((got.cpu_quota, got.memory_limit_in_bytes), (200_000, 1 << 30));
+        let quota = if cfg!(target_arch = "aarch64") { 100_000 } else { 200_000 };
+        assert_eq!((got.cpu_quota, got.memory_limit_in_bytes), (quota, 1 << 30));
     }
 }

@@ -42,7 +42,8 @@ pub fn pod_status(sources: &Sources<'_>) -> PodStatus {
     let ip = view.ready_sandbox().map(|s| s.ip.clone()).filter(|ip| !ip.is_empty());
     let ip = ip.or_else(|| previous.pod_ip.clone().filter(|_| over || desired.removal.is_some()));
     let host = Some(desired.placement.node_address.clone()).filter(|h| !h.is_empty());
-    let conditions = condition::conditions(sources, &phase, &init, &main);
+    let mut conditions = condition::conditions(sources, &phase, &init, &main);
+    conditions.extend(super::check::conditions(sources));
     PodStatus {
         observed_generation: desired.pod.metadata.generation,
         conditions: Some(conditions),
@@ -126,7 +127,7 @@ pub fn qos_class(desired: &Desired) -> &'static str {
     }
 }
 
-fn time_ms(ms: i64) -> Time {
+pub(super) fn time_ms(ms: i64) -> Time {
     // Whole seconds, as the API has them: a status must not change by being written and read.
     Time(Timestamp::from_second(ms.div_euclid(1000)).unwrap_or(Timestamp::UNIX_EPOCH))
 }

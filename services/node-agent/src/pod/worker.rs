@@ -27,6 +27,7 @@ use crate::pod::memory::{Ended, Memory, Target, Volumes};
 use crate::pod::policy;
 use crate::pod::probe::Report;
 use crate::pod::storage::EVICTED;
+use crate::usage::PlacementInfo;
 
 /// How long something is left alone after stopping or removing it failed.
 const HOLD_MS: i64 = 1_000;
@@ -64,6 +65,8 @@ pub struct Worker {
     removal: Option<Removal>,
     place: Option<(String, Place)>,
     billing: Billing,
+    /// By what it is billed since it is.
+    billed: Option<PlacementInfo>,
 }
 
 /// What probes say, by CRI id.
@@ -96,6 +99,7 @@ impl Worker {
             removal: None,
             place: None,
             billing: Billing::Before,
+            billed: None,
         }
     }
 

@@ -227,6 +227,7 @@ pub(crate) fn network(id: &str, vni: u32, generation: u64, remote: &[(&str, &str
         remote_pods: remote.collect(),
         api_service_address: "10.96.0.1:443".into(),
         api_backend_address: "172.30.0.1:6443".into(),
+        ..Default::default()
     }
 }
 

@@ -49,6 +49,9 @@ impl From<tonic::Status> for SyncError {
     }
 }
 
+/// Annotation of a Node with the generation of its cluster's key.
+const KEY_ANNOTATION: &str = "hako.dev/key-generation";
+
 /// What is remembered of a pod between two runs; losing it costs one more Put.
 #[derive(Debug, Clone)]
 struct Known {
@@ -68,6 +71,8 @@ struct Known {
 struct Token {
     text: String,
     renew_ms: i64,
+    /// Generation of the cluster's key when it was issued.
+    key: String,
 }
 
 /// The reconciler of pods, by UID.
@@ -245,9 +250,11 @@ impl Sync {
         }
         let bill = Bill::of(&pod.value, label(node, SHAPE_LABEL));
         self.tell_bill(uid, pod, bill, known.as_ref().and_then(|known| known.bill)).await?;
+        let annotations = node.value.pointer("/metadata/annotations");
+        let key = annotations.and_then(|all| all[KEY_ANNOTATION].as_str()).unwrap_or_default().to_owned();
         let mut tokens = known.as_ref().map(|known| known.tokens.clone()).unwrap_or_default();
         let (placement, inputs) =
-            tokio::try_join!(self.placement(uid, pod, node, essence), self.inputs(uid, pod, &mut tokens))?;
+            tokio::try_join!(self.placement(uid, pod, node, essence), self.inputs(uid, pod, (&key, &mut tokens)))?;
         let mut placement = Placement { inputs, ..placement };
         let missing = placement.inputs.iter().any(|input| input.absent);
         let content = digest(&format!("{placement:?}"));
@@ -351,7 +358,13 @@ impl Sync {
     }
 
     /// Reads all at once: one round trip to control, however much a pod reads.
-    async fn inputs(&self, uid: &str, pod: &Pod, tokens: &mut HashMap<String, Token>) -> Result<Vec<Input>, SyncError> {
+    /// `key`: generation of the cluster's key; tokens of others are renewed.
+    async fn inputs(
+        &self,
+        uid: &str,
+        pod: &Pod,
+        (key, tokens): (&str, &mut HashMap<String, Token>),
+    ) -> Result<Vec<Input>, SyncError> {
         let known = &*tokens;
         let reads = inputs::wanted(&pod.value).into_iter().map(|wanted| async move {
             Ok::<_, SyncError>(match wanted {
@@ -359,10 +372,11 @@ impl Sync {
                 Wanted::Secret(name) => (self.object(pod, Kind::Secret, "secrets", name).await?, None),
                 Wanted::PullSecret(name) => (self.object(pod, Kind::PullSecret, "secrets", name).await?, None),
                 Wanted::Token { name, audience, seconds } => {
-                    let fresh = known.get(&name).filter(|token| token.renew_ms > unix_ms()).cloned();
+                    let fresh =
+                        known.get(&name).filter(|token| token.renew_ms > unix_ms() && token.key == key).cloned();
                     let token = match fresh {
                         Some(token) => token,
-                        None => self.token(uid, pod, &audience, seconds).await?,
+                        None => Token { key: key.to_owned(), ..self.token(uid, pod, &audience, seconds).await? },
                     };
                     let data = [("token".to_owned(), token.text.clone().into_bytes().into())].into();
                     (Input { kind: Kind::Token.into(), name, data, ..Input::default() }, Some(token))
@@ -415,7 +429,7 @@ impl Sync {
         let now = unix_ms();
         let end_ms = end.parse::<jiff::Timestamp>().map_or(now, jiff::Timestamp::as_millisecond);
         // Source: the kubelet renews a token at 80 % of its life.
-        Ok(Token { text, renew_ms: now + (end_ms - now) * 8 / 10 })
+        Ok(Token { text, renew_ms: now + (end_ms - now) * 8 / 10, key: String::new() })
     }
 }
 

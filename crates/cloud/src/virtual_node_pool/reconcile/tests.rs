@@ -8,8 +8,8 @@ fn id(number: usize) -> VirtualNodeId {
 const DRAIN_WITHIN_MS: i64 = 3_600_000;
 
 /// Words: state letter (c a d n), then `-` (no Node), `u` (unready), `x` (cordoned), `s` (stale), `o` (outdated and
-/// stale), `m` (in a place that the pool left), `w` (drained within a minute), `k` (stays if pods are left), a number of
-/// pods.
+/// stale), `b` (behind), `m` (in a place that the pool left), `w` (drained within a minute), `k` (stays if pods are
+/// left), a number of pods.
 fn node(number: usize, word: &str) -> NodeView {
     let state = match &word[..1] {
         "c" => LifecycleState::Creating,
@@ -23,6 +23,7 @@ fn node(number: usize, word: &str) -> NodeView {
         pods: word.chars().filter_map(|c| c.to_digit(10)).sum::<u32>() as usize,
         stale: word.contains('s') || word.contains('o'),
         outdated: word.contains('o'),
+        behind: word.contains('b'),
         address: None,
     });
     let details = (state == LifecycleState::NeedsAttention).then(|| "why".to_owned());
@@ -157,6 +158,13 @@ fn a_pool_is_deleted_after_its_nodes() {
 #[test]
 fn changed_labels_reach_existing_nodes() {
     check(LifecycleState::Updating, 1, &["as"], 1, &["Retemplate(n0)", "Finish(Ok(()))", "MarkPool(Active, None)"]);
+}
+
+#[test]
+fn an_upgrade_ends_when_all_nodes_say_so() {
+    check(LifecycleState::Updating, 2, &["as", "ab"], 1, &["Retemplate(n0)"]);
+    check(LifecycleState::Updating, 2, &["a", "ab"], 1, &[]);
+    check(LifecycleState::Updating, 2, &["a", "a"], 1, &["Finish(Ok(()))", "MarkPool(Active, None)"]);
 }
 
 #[test]

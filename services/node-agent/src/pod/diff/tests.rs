@@ -35,7 +35,7 @@ fn view(sandbox: bool, containers: &[(&str, char, i32)]) -> PodView {
 fn memory() -> Memory {
     let mut memory = Memory { volumes: Volumes::Ready(1), ..Default::default() };
     for name in ["a", "b", "i", "side"] {
-        memory.health.insert(format!("id-{name}"), Health { started: true, ready: true, unhealthy: None });
+        memory.health.insert(format!("id-{name}"), Health { started: true, ready: true, ..Health::default() });
     }
     memory
 }
@@ -204,7 +204,7 @@ fn apply(plan: &Plan, seen: &mut PodView, memory: &mut Memory) {
             Action::StopSandbox { .. } => seen.sandboxes[0].ready = false,
             Action::Start { container, attempt } => {
                 let id = format!("new-{container}-{attempt}");
-                memory.health.insert(id.clone(), Health { started: true, ready: true, unhealthy: None });
+                memory.health.insert(id.clone(), Health { started: true, ready: true, ..Health::default() });
                 let sandbox_id = seen.sandboxes[0].id.clone();
                 // Init containers are done at once; the others go on.
                 let state = if container == "i" { State::Exited } else { State::Running };

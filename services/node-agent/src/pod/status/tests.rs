@@ -28,7 +28,7 @@ fn view(containers: &[(&str, State, i32)]) -> PodView {
 fn memory() -> Memory {
     let mut memory = Memory::default();
     for name in ["a", "b"] {
-        let health = Health { started: true, ready: true, unhealthy: None };
+        let health = Health { started: true, ready: true, ..Health::default() };
         memory.health.insert(format!("id-{name}"), health);
     }
     memory
@@ -88,7 +88,7 @@ fn init_containers_keep_a_pod_pending() {
 #[test]
 fn unready_probes_make_an_unready_pod() {
     let mut unready = memory();
-    unready.health.insert("id-b".into(), Health { started: true, ready: false, unhealthy: None });
+    unready.health.insert("id-b".into(), Health { started: true, ready: false, ..Health::default() });
     check(
         two(),
         &view(&[("a", State::Running, 0), ("b", State::Running, 0)]),

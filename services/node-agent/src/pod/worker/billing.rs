@@ -46,6 +46,12 @@ impl Worker {
                 self.billing = Billing::Over;
                 journal.stop(uid, end_ms).await
             }
+            // Nothing happens unless what it is billed by has changed, as with another compartment.
+            Billing::Running if self.billed.as_ref() != Some(&placement_info(desired)) => {
+                journal.start(uid, placement_info(desired), now_ms).await?;
+                self.billed = Some(placement_info(desired));
+                Ok(())
+            }
             Billing::Running | Billing::Over => Ok(()),
         }
     }

@@ -12,6 +12,7 @@ use crate::cri::view::{ContainerView, PodView};
 use crate::logs;
 use crate::paths::log_name;
 use crate::placement::Desired;
+use crate::pod::check::Check;
 use crate::pod::memory::Health;
 use crate::pod::probe::{self, Kind, Report, Subject};
 
@@ -45,7 +46,8 @@ impl Worker {
     fn begin_health(&mut self, desired: &Desired, name: &str, seen: &ContainerView) {
         let Some(container) = desired.container(name) else { return };
         let needs_place = [&container.startup_probe, &container.liveness_probe, &container.readiness_probe];
-        let probed = needs_place.iter().any(|p| p.is_some());
+        let checks: Vec<Check> = desired.checks.iter().filter(|check| check.container == name).cloned().collect();
+        let probed = needs_place.iter().any(|p| p.is_some()) || !checks.is_empty();
         let Some((_, place)) =
             self.place.clone().filter(|_| probed).or_else(|| (!probed).then(|| (String::new(), probe_nowhere())))
         else {
@@ -58,7 +60,7 @@ impl Worker {
             known.into_iter().find(|s| s.container_id.as_deref() == Some(&format!("containerd://{}", seen.id)));
         let started = container.startup_probe.is_none() || before.is_some_and(|s| s.started == Some(true));
         let ready = container.readiness_probe.is_none() || before.is_some_and(|s| s.ready);
-        self.memory.health.insert(seen.id.clone(), Health { started, ready, unhealthy: None });
+        self.memory.health.insert(seen.id.clone(), Health { started, ready, ..Health::default() });
         if !probed {
             return;
         }
@@ -67,6 +69,7 @@ impl Worker {
             cri: self.context.cri.clone(),
             id: seen.id.clone(),
             container: container.clone(),
+            checks,
             place,
             running_for: Duration::from_millis(u64::try_from(running_ms).unwrap_or(0)),
             started,
@@ -91,6 +94,13 @@ impl Worker {
             Report::Settled(Kind::Readiness, ready, _) => health.ready = ready,
             Report::Settled(Kind::Startup, true, _) => health.started = true,
             Report::Settled(Kind::Liveness, true, _) => {}
+            Report::Settled(Kind::Check(number), healthy, message) => {
+                let check = desired.checks.iter().find(|check| check.container == name && check.number == number);
+                if !healthy && check.is_some_and(|check| check.kill) {
+                    health.unhealthy = Some((format!("Container {name} failed its health check: {message}"), None));
+                }
+                health.checks.insert(number, (healthy, message));
+            }
             Report::Settled(kind, false, _) => {
                 let spec = desired.container(&name);
                 let probe = spec.and_then(|c| match kind {
