@@ -523,6 +523,7 @@ mod tests {
     /// What the schema and its rows were before networks were shared.
     const BEFORE: &str = include_str!("../../../migrations/control/1795480100_create_fleet.sql");
     const SHARE: &str = include_str!("../../../migrations/control/1795856000_share_networks.sql");
+    const PLACE: &str = include_str!("../../../migrations/control/1795857000_place_pods_by_domain.sql");
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn networks_of_before_go_on_with_their_pods_and_addresses() {
@@ -543,6 +544,7 @@ mod tests {
         )
         .bind(old.as_str()).bind(sealed).execute(&db).await.unwrap();
         sqlx::raw_sql(SHARE).execute(&db).await.unwrap();
+        sqlx::raw_sql(PLACE).execute(&db).await.unwrap();
 
         let core = store::load(&db, &sealer, "192.0.2.1:6443").await.unwrap();
         assert_eq!((core.rows["old"].network.as_str(), core.rows["old"].range.as_str()), (old.as_str(), "10.1.0.0/24"));

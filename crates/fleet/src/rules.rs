@@ -205,7 +205,8 @@ mod tests {
             choose(hosts.iter(), &HashMap::new(), &HashMap::new(), &row).map(|host| host.id.to_string())
         };
         assert_eq!(chosen("CI.Standard.A1.Flex", "").as_deref(), Some("b"));
-        assert_eq!(chosen("CI.Standard.E4.Flex", "2").as_deref(), Some("b"));
+        assert_eq!(chosen("CI.Standard.E4.Flex", "1").as_deref(), Some("a"));
+        assert_eq!(chosen("CI.Standard.E4.Flex", "2"), None);
         assert_eq!(chosen("CI.Standard.A1.Flex", "1"), None);
     }
 
