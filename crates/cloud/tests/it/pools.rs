@@ -201,7 +201,7 @@ async fn ready_pool(world: &World, tenant: &Tenant<'_>, more: Value) -> (Arc<Clu
     let (pool, work) = make(tenant, &id, more).await;
     let names = nodes(&cluster, size).await;
     for name in &names {
-        report(&cluster, name, true).await;
+        report(&cluster, name, "v1.36.0").await;
     }
     assert_eq!(tenant.ended(&work).await["status"], "SUCCEEDED");
     (cluster, format!("/virtualNodePools/{pool}"), names)
@@ -236,7 +236,7 @@ async fn one_node_is_deleted_and_replaced_or_makes_the_pool_smaller() {
     let now = nodes(&cluster, 2).await;
     assert!(!now.contains(&names[0]) && now.contains(&names[1]), "{now:?}");
     for name in &now {
-        report(&cluster, name, true).await;
+        report(&cluster, name, "v1.36.0").await;
     }
     assert_eq!(state(&tenant, &path, "ACTIVE").await["size"], 2);
 
@@ -307,7 +307,7 @@ async fn cycling_replaces_all_nodes_and_says_so() {
         most = most.max(all.len());
         for node in &all {
             if node.value().pointer("/status/conditions").is_none() {
-                report(&cluster, &node.key.name, true).await;
+                report(&cluster, &node.key.name, "v1.36.0").await;
             }
         }
         done = tenant.get(&path).await.body["lifecycleState"] == "ACTIVE";
