@@ -25,7 +25,7 @@ fn waits(world: &World, pod: &str, reason: &str) {
 
 #[test]
 fn pods_get_what_their_specs_say() {
-    let world = World::up("workload");
+    let mut world = World::up("workload");
     world.cluster("demo", 2);
     configuration(&world);
     own_api(&world);
@@ -33,7 +33,7 @@ fn pods_get_what_their_specs_say() {
     restarts(&world);
     failures(&world);
     limits(&world);
-    network(&world);
+    network(&mut world);
 }
 
 const CONFIGURED: &str = r#"
@@ -251,10 +251,10 @@ fn limits(world: &World) {
     world.ok("kubectl delete pod greedy --grace-period=1");
 }
 
-/// Pods of one cluster meet on one host and across hosts; those of another cluster are out of reach, though they have
-/// the same range, and so is the platform.
-fn network(world: &World) {
-    let make = |replicas: u32| {
+/// Pods of one cluster meet on one host and across hosts; those of another tenant are out of reach, though they have
+/// the same range, and so is the platform. (Clusters of one tenant may share a network: `instance.rs`.)
+fn network(world: &mut World) {
+    let make = |world: &World, replicas: u32| {
         world.ok(&format!("kubectl create deployment net --image=$HAKO_REGISTRY/demo/web:1 --replicas={replicas}"));
         world.ok("kubectl rollout status deployment/net --timeout=60s");
         let pods = world.json("kubectl get pods -l app=net -o json");
@@ -265,13 +265,13 @@ fn network(world: &World) {
         })
         .collect::<Vec<_>>()
     };
-    let pods = make(6);
+    let pods = make(world, 6);
     // Not busybox's wget with a time limit: Debian's crashes.
-    let ask = |from: &str, address: &str| {
+    let ask = |world: &World, from: &str, address: &str| {
         world.sh(&format!("kubectl exec {from} -- wget -qO- http://127.0.0.1/get/{address}:80/ping"))
     };
     for (name, address) in &pods {
-        let answer = ask(&pods[0].0, address);
+        let answer = ask(world, &pods[0].0, address);
         assert_eq!(answer.out, format!("{name} /ping"), "{} asks {address}: {answer:?} {pods:?}", pods[0].0);
     }
     // Nothing of the platform is reachable, though the hosts pull from it.
@@ -286,13 +286,16 @@ fn network(world: &World) {
     });
     assert_eq!(hosts.len(), 2);
 
+    world.cloud.bootstrap_tenant("other").unwrap();
+    world.set("HAKO_PROFILE", "other");
     world.cluster("other", 1);
-    let others = make(2);
+    let others = make(world, 2);
     for (name, address) in &others {
-        // The address is one of the first cluster's too, or nobody's there: never the other cluster's pod.
-        let answer = world.ok("kubectl config use-context demo >/dev/null; true") + &ask(&pods[0].0, address).out;
+        // The address is one of the first cluster's too, or nobody's there: never the other tenant's pod.
+        let answer =
+            world.ok("kubectl config use-context demo >/dev/null; true") + &ask(world, &pods[0].0, address).out;
         assert!(!answer.contains(name), "{name} is out of reach: {answer}");
         world.ok("kubectl config use-context other");
-        assert_eq!(ask(&others[0].0, address).out, format!("{name} /ping"));
+        assert_eq!(ask(world, &others[0].0, address).out, format!("{name} /ping"));
     }
 }

@@ -201,6 +201,7 @@ pub(crate) fn plan(
     // Source: OCI's documentation: "If you don't provide a name, a name is generated automatically."
     let named = |name: Option<String>, kind: &str, id: &str| name.unwrap_or_else(|| format!("{kind}-{}", &id[..8]));
     let display_name = named(details.display_name.take(), "containerinstance", id.unique());
+    details.display_name = Some(display_name.clone());
     let container = |(number, container): (usize, &mut wire::CreateContainerDetails)| {
         let container_id = ContainerId::generate();
         Ok::<_, Error>(Container {

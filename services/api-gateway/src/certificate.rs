@@ -1,7 +1,7 @@
 //! What is shown at clusters' host names: certificates of their own authorities, asked from control and believed for
 //! seconds. At every other name it is the installation's.
 
-use crate::upstream::Upstream;
+use crate::{host, memory::shrink, upstream::Upstream};
 use axum::body::Body;
 use dashmap::DashMap;
 use domain::ClusterId;
@@ -23,8 +23,6 @@ const BELIEVE: Duration = Duration::from_secs(5);
 const ASK: Duration = Duration::from_secs(5);
 /// Largest answer: a certificate and a key.
 const ANSWER_BYTES: usize = 64 * 1024;
-/// Clusters remembered; past this, those out of date are forgotten, then all.
-const REMEMBER: usize = 10_000;
 
 /// Control could not be asked.
 #[derive(Debug, thiserror::Error)]
@@ -64,7 +62,7 @@ impl Certificates {
     }
 
     async fn find(&self, name: Option<&str>) -> Arc<ServerConfig> {
-        let Some(id) = name.and_then(|name| cluster(name, self.domain.as_deref()?)) else {
+        let Some(id) = name.and_then(|name| host::cluster(name, self.domain.as_deref()?)) else {
             return Arc::clone(&self.shared);
         };
         let now = Instant::now();
@@ -89,12 +87,7 @@ impl Certificates {
             _ => configure(id, answer),
         });
         let config = shown.as_ref().map_or_else(|| Arc::clone(&self.shared), |(_, config)| Arc::clone(config));
-        if self.known.len() >= REMEMBER {
-            self.known.retain(|_, known| known.at + BELIEVE > now);
-            if self.known.len() >= REMEMBER {
-                self.known.clear();
-            }
-        }
+        shrink(&self.known, |known| known.at + BELIEVE > now);
         self.known.insert(id.clone(), Known { shown, at: now });
         config
     }
@@ -126,30 +119,5 @@ fn configure(id: &ClusterId, answer: Answer) -> Option<(Answer, Arc<ServerConfig
             tracing::warn!(cluster = %id, %error, "control gave a certificate that can't be used: {error}");
             None
         }
-    }
-}
-
-/// The cluster whose host name this is.
-fn cluster(host: &str, suffix: &str) -> Option<ClusterId> {
-    let name = host.to_ascii_lowercase();
-    let unique = name.strip_suffix(suffix)?.strip_suffix('.')?;
-    // Ids differ in their last part alone.
-    format!("ocid1.cluster.hako.local-1.{unique}").parse().ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_cluster_is_found_by_its_host_name() {
-        let id = ClusterId::generate();
-        let name = format!("{}.clusters.example", id.unique());
-        assert_eq!(cluster(&name, "clusters.example"), Some(id.clone()));
-        assert_eq!(cluster(&name.to_uppercase(), "clusters.example"), Some(id.clone()));
-        for host in ["clusters.example", ".clusters.example", "x.example", "a.b.clusters.example"] {
-            assert_eq!(cluster(host, "clusters.example"), None, "{host}");
-        }
-        assert_eq!(cluster(&format!("{}xclusters.example", id.unique()), "clusters.example"), None);
     }
 }

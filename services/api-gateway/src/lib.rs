@@ -76,14 +76,14 @@ pub async fn serve(
 ) -> anyhow::Result<()> {
     let tls = runtime::tls::public_server(&config.certificate, &config.key)?;
     let control = Upstream::new("control", &config.control, &config.identity)?;
-    let domain = config.cluster_domain.as_ref().map(|domain| domain.trim_matches('.').to_ascii_lowercase());
-    let certificates = Arc::new(certificate::Certificates::new(tls, domain, Arc::clone(&control)));
+    let cluster_domain = config.cluster_domain.map(|domain| domain.trim_matches('.').to_ascii_lowercase());
+    let certificates = certificate::Certificates::new(tls, cluster_domain.clone(), Arc::clone(&control));
     let billing = Upstream::new("billing", &config.billing, &config.identity)?;
     let gateway = Arc::new(Gateway {
         directory: key::Directory::new(Arc::clone(&control)),
         callers: caller::Callers::new(config.limits),
         oidc: oidc::Oidc::new(&config.oidc)?,
-        cluster_domain: config.cluster_domain.map(|domain| domain.trim_matches('.').to_ascii_lowercase()),
+        cluster_domain,
         control,
         billing,
         limits: config.limits,
@@ -101,7 +101,7 @@ pub async fn serve(
     register_gauges(&gateway);
     let operations = runtime::ops::serve(ops, health.clone(), runtime::metrics::registry(), stop.clone());
     let probe = stop.clone().run_until_cancelled_owned(probe(Arc::clone(&gateway.control), health));
-    let served = runtime::serve::serve_chosen(public, certificates, app, stop);
+    let served = runtime::serve::serve_chosen(public, Arc::new(certificates), app, stop);
     let (served, watched, _) = tokio::join!(served, operations, probe);
     gateway.tunnels.close();
     let _ = tokio::time::timeout(DRAIN, gateway.tunnels.wait()).await;

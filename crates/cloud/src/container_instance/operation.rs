@@ -35,7 +35,7 @@ pub(super) async fn create(
     let mut txn = cloud.db.begin().await?;
     let id = WorkRequestId::generate();
     if let Some(first) = retry::claim(&mut txn, &attempt, id.as_str(), now).await? {
-        return first_answer(cloud, caller, first).await;
+        return first_answer(cloud, caller, &first).await;
     }
     quota::lock_tenancy(&mut txn, tenant).await?;
     let subnet = subnet(&mut txn, caller, &compartment, &details, now).await?;
@@ -62,10 +62,10 @@ pub(super) async fn create(
 async fn first_answer(
     cloud: &Cloud,
     caller: &Caller,
-    first: String,
+    first: &str,
 ) -> Result<(Instance, Vec<Container>, WorkRequestId), Error> {
-    let work = work_request::store::get(&cloud.db, &caller.principal.tenant_id, &first).await?;
-    let work = work.ok_or_else(|| not_found("work request", &first))?;
+    let work = work_request::store::get(&cloud.db, &caller.principal.tenant_id, first).await?;
+    let work = work.ok_or_else(|| not_found("work request", first))?;
     let instance = find(cloud, caller, &work.resource_id, Verb::Manage).await?;
     let containers = store::containers(&cloud.db, &instance.id).await?;
     Ok((instance, containers, work.id))

@@ -25,7 +25,8 @@ const ALL_CAPABILITIES: usize = 14;
 
 /// The wish that an instance's pod run as `uid`.
 pub(super) fn request(instance: &Instance, containers: &[Container], uid: &str) -> PutRequest {
-    let name = name(&instance.display_name);
+    // By its first name: hosts keep files under it, whatever it is called later.
+    let name = name(instance.spec.display_name.as_deref().unwrap_or_default());
     let ocpu_milli = instance.size.ocpus * 1000;
     let placement = Placement {
         uid: uid.to_owned(),
@@ -272,6 +273,13 @@ mod tests {
         assert_eq!(placement.size.unwrap(), PodSize { ocpu_milli: 2000, memory_bytes: 4 << 30 });
         assert_eq!((&pod["spec"]["restartPolicy"], &pod["spec"]["hostname"]), (&json!("OnFailure"), &json!("my-web")));
         assert_eq!(pod["spec"]["terminationGracePeriodSeconds"], 30);
+    }
+
+    #[test]
+    fn a_new_display_name_changes_nothing_for_the_host() {
+        let (mut instance, containers) = planned(json!({"displayName": "first"})).unwrap();
+        instance.display_name = "second".into();
+        assert_eq!(request(&instance, &containers, "u-1").placement.unwrap().name, "first");
     }
 
     #[test]

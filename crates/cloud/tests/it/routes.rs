@@ -96,6 +96,14 @@ impl Known {
         }
         ids.insert("clusterId", cluster);
         ids.insert("workRequestId", work);
+        let instance = json!({"compartmentId": root, "availabilityDomain": "local-1-AD-1", "shape": "CI.Standard.E4.Flex",
+            "shapeConfig": {"ocpus": 1}, "vnics": [{"subnetId": ids["subnetId"]}],
+            "containers": [{"imageUrl": "registry.example/a:1"}]});
+        let made = tenant.at("POST", "/20210415/containerInstances", &instance.to_string()).await;
+        assert_eq!(made.status, 200, "{}", made.text);
+        ids.insert("containerInstanceId", made.body["id"].as_str().unwrap().to_owned());
+        ids.insert("containerId", made.body["containers"][0]["containerId"].as_str().unwrap().to_owned());
+        ids.insert("instanceWorkRequestId", made.header("opc-work-request-id"));
         ids.insert("tenancyId", root.clone());
         ids.insert("serviceName", "vcn".into());
         ids.insert("limitName", "vcn-count".into());
@@ -106,7 +114,8 @@ impl Known {
 
     /// The operation's path with ids of what exists, and its required parameters.
     fn path(&self, operation: &Operation) -> String {
-        let mut path = operation.path.clone();
+        // Each service has work requests of its own.
+        let mut path = operation.path.replace("/20210415/workRequests/{workR", "/20210415/workRequests/{instanceWorkR");
         for (name, id) in &self.ids {
             path = path.replace(&format!("{{{name}}}"), id);
         }

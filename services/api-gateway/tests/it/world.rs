@@ -233,11 +233,6 @@ impl World {
         self.keys.insert(path.to_owned(), answer);
     }
 
-    /// The gateway's address.
-    pub fn address(&self) -> SocketAddr {
-        self.address
-    }
-
     /// PEM of the authority of the shared certificate.
     pub fn authority(&self) -> String {
         std::fs::read_to_string(&self.ca).unwrap()

@@ -137,6 +137,10 @@ const CONTENTS: &[(&str, &str)] = &[
     ("compartments", "select count(*) from compartments where parent_id = $1 and lifecycle_state <> 'DELETED'"),
     ("clusters", "select count(*) from clusters where compartment_id = $1 and lifecycle_state <> 'DELETED'"),
     (
+        "container instances",
+        "select count(*) from container_instances where compartment_id = $1 and lifecycle_state <> 'DELETED'",
+    ),
+    (
         "virtual node pools",
         "select count(*) from virtual_node_pools where compartment_id = $1 and lifecycle_state <> 'DELETED'",
     ),
