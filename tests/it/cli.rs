@@ -78,6 +78,8 @@ fn iam(world: &World) {
          hako cluster list
          rm -r $HOME/.oci"
     ));
+    // That of the administrator, which `up` writes.
+    world.ok("unset HAKO_CONFIG HAKO_PROFILE && hako iam user get alice");
     // Who has no key any more is nobody, once that is known everywhere.
     world.ok(&format!("hako iam api-key delete {fingerprint} --user alice --yes"));
     let gone = eventually(60, "the key no longer opens anything", || {
