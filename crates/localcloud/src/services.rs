@@ -148,7 +148,6 @@ impl Site<'_> {
         service.namespace = Some(layout.namespace(number));
         service.set("host_id", id);
         service.set("control_endpoint", format!("https://{}", self.on_bridge(CONTROL_GRPC_PORT)));
-        service.set("cluster_domain", CLUSTER_DOMAIN);
         service.set("billing_endpoint", format!("https://{}", self.on_bridge(BILLING_GRPC_PORT)));
         service.set("containerd_socket", text(&hosts::containerd_socket(layout, number)));
         service.set("state_dir", text(&state));
