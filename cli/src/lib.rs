@@ -45,7 +45,7 @@ pub use help::texts as help_texts;
 /// Runs the command line of this process; gives its exit code.
 #[must_use]
 pub fn main() -> ExitCode {
-    let parsed = Args::command().try_get_matches().and_then(|matches| Ok((words(&matches), matches)));
+    let parsed = Args::command().try_get_matches().map(|matches| (words(&matches), matches));
     let parsed = parsed.and_then(|(words, matches)| Ok((words, Args::from_arg_matches(&matches)?)));
     let (words, args) = match parsed {
         Ok(parsed) => parsed,

@@ -36,7 +36,7 @@ pub(crate) enum QuotaVerb {
         /// A rule, as `Set container-engine quota cluster-count to 2 in compartment c`; may be repeated
         #[arg(long = "statement", value_name = "TEXT")]
         statements: Vec<String>,
-        /// What it is for
+        /// What it is for [default: its name]
         #[arg(long)]
         description: Option<String>,
         #[command(flatten)]
@@ -75,8 +75,8 @@ pub(crate) enum QuotaVerb {
 pub(crate) async fn run(client: &Client, out: Output, verb: QuotaVerb) -> Result<(), Error> {
     match verb {
         QuotaVerb::Create { name, statements, description, extra } => {
-            let body = Body::default().set("name", Some(name)).list("statements", statements);
-            let body = body.set("description", description).with(&extra)?.usual("description", "");
+            let body = Body::default().set("name", Some(name.clone())).list("statements", statements);
+            let body = body.set("description", description).with(&extra)?.usual("description", name);
             if body.get("statements").is_none() {
                 return Err(Error::Misused("a quota without --statement rules nothing".into()));
             }

@@ -10,8 +10,6 @@ use crate::{
     vcn,
 };
 use clap::Subcommand;
-use reqwest::Method;
-use serde_json::{Value, json};
 
 /// Subnets, for what all resources have in common.
 pub(crate) const KIND: Kind = Kind {
@@ -29,9 +27,6 @@ pub(crate) const KIND: Kind = Kind {
     ],
     goes: "; it must be empty",
 };
-/// Range of the network, and of the subnet in it, that are made where there is none.
-const FIRST_VCN: &str = "10.0.0.0/16";
-const FIRST_SUBNET: &str = "10.0.0.0/20";
 
 /// What to do with subnets.
 #[derive(Debug, Subcommand)]
@@ -112,25 +107,4 @@ pub(crate) async fn run(client: &Client, out: Output, verb: SubnetVerb) -> Resul
         }
         SubnetVerb::Delete { removal } => KIND.delete(client, out, &removal, None).await,
     }
-}
-
-/// The subnet of what names none: the compartment's only one, or the first; made with a network if there is none.
-pub(crate) async fn usual(client: &Client) -> Result<String, Error> {
-    let mut found = KIND.find_all(client, &Listing::default(), &[]).await?;
-    let created = |one: &Value| one["timeCreated"].as_str().unwrap_or_default().to_owned();
-    found.sort_by_key(created);
-    if let Some(id) = found.first().and_then(|one| one["id"].as_str()) {
-        return Ok(id.to_owned());
-    }
-    let made = async |kind: &Kind, body: Value| -> Result<String, Error> {
-        let answer = client.change(&Method::POST, kind.path, Some(&body)).await?.body.unwrap_or_default();
-        Ok(answer["id"].as_str().unwrap_or_default().to_owned())
-    };
-    let compartment = client.compartment()?;
-    let vcn = json!({"compartmentId": compartment, "displayName": "hako", "cidrBlocks": [FIRST_VCN]});
-    let vcn = made(&vcn::KIND, vcn).await?;
-    let subnet = json!({"compartmentId": compartment, "displayName": "hako", "vcnId": vcn, "cidrBlock": FIRST_SUBNET});
-    let subnet = made(&KIND, subnet).await?;
-    eprintln!("hako: the compartment had no subnet; network and subnet \"hako\" are made ({FIRST_SUBNET})");
-    Ok(subnet)
 }

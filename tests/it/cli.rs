@@ -12,6 +12,7 @@ fn hako_makes_users_networks_and_calls_anything() {
     networks(&world);
     limits(&world);
     anything(&world);
+    instances(&world);
     audit(&world);
 }
 
@@ -77,6 +78,8 @@ fn iam(world: &World) {
          hako cluster list
          rm -r $HOME/.oci"
     ));
+    // That of the administrator, which `up` writes.
+    world.ok("unset HAKO_CONFIG HAKO_PROFILE && hako iam user get alice");
     // Who has no key any more is nobody, once that is known everywhere.
     world.ok(&format!("hako iam api-key delete {fingerprint} --user alice --yes"));
     let gone = eventually(60, "the key no longer opens anything", || {
@@ -152,6 +155,43 @@ fn anything(world: &World) {
     assert_eq!(world.json("hako iam user get bob -o json")["description"], "from a file");
     let done = world.sh(&format!("hako api delete /20160918/users/{id} --include"));
     assert!(done.code == 0 && done.err.contains("HTTP 204") && done.err.contains("opc-request-id"), "{}", done.err);
+}
+
+/// Container instances: one line from start to end, and those that stay.
+fn instances(world: &World) {
+    let run = "hako container-instance run $HAKO_REGISTRY/demo/busybox:1";
+    let done = world.sh(&format!(
+        "{run} --env GREETING=hello -- sh -c 'for i in 1 2 3; do echo $GREETING $i; sleep 1; done; exit 7'"
+    ));
+    assert_eq!((done.code, done.out.as_str()), (7, "hello 1\nhello 2\nhello 3"), "{}", done.err);
+    assert_eq!(world.ok(&format!("{run} -- true")), "");
+    let missing = world.fails("hako container-instance run $HAKO_REGISTRY/demo/no-such-image:1");
+    assert!(missing.contains("no-such-image"), "{missing}");
+    eventually(60, "what has run is gone", || {
+        let left = world.json("hako container-instance list -o json");
+        left.as_array().unwrap().iter().all(|one| one["lifecycleState"] == "DELETING").then_some(())
+    });
+
+    world.ok("hako container-instance create $HAKO_REGISTRY/demo/web:1 --name web --ocpus 1 --memory 2 --wait");
+    let shown = world.ok("hako container-instance get web");
+    assert!(shown.contains("ACTIVE") && shown.contains("CI.Standard.E4.Flex"), "{shown}");
+    let exec = "hako container-instance exec web";
+    let code = world.sh(&format!("{exec} -- sh -c 'echo out; echo err >&2; exit 5'"));
+    assert_eq!((code.code, code.out.as_str(), code.err.as_str()), (5, "out", "err"));
+    assert_eq!(world.ok(&format!("echo hello | {exec} -i -- sh -c 'cat; echo end'")), "hello\nend");
+    assert_eq!(world.ok(&format!("head -c 3000000 /dev/zero | {exec} -i -- wc -c")), "3000000");
+    let terminal = world
+        .ok(&format!("script -qec \"stty rows 41 cols 97; {exec} -it -- sh -c 'sleep 1; stty size; exit'\" /dev/null"));
+    assert!(terminal.contains("41 97"), "{terminal:?}");
+    let followed = world.start(&["hako", "container-instance", "logs", "web", "--follow"]);
+    followed.line(|line| line.contains("listens on port").then_some(()));
+    world.ok(&format!("{exec} -- wget -qO- http://127.0.0.1/followed"));
+    followed.line(|line| line.contains("GET /followed").then_some(()));
+    world.ok("hako container-instance stop web --wait");
+    assert!(world.ok("hako container-instance list --lifecycle-state INACTIVE").contains("web"));
+    world.ok("hako container-instance start web --wait && hako container list --container-instance web");
+    assert!(world.ok("hako work-request list --container-instance web").contains("START"));
+    world.ok("hako container-instance delete web --yes --wait");
 }
 
 fn audit(world: &World) {

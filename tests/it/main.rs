@@ -9,6 +9,7 @@ mod journey;
 mod kill;
 mod lifecycle;
 mod oci;
+mod pools;
 mod schema;
 mod telemetry;
 mod workload;

@@ -50,7 +50,7 @@ pub(super) struct Place {
     /// Memory in GB [default: the shape's share for the OCPUs]
     #[arg(long, value_name = "NUMBER")]
     memory: Option<f64>,
-    /// Subnet [default: the compartment's first, made if there is none]
+    /// Subnet [default: that of the compartment's default network]
     #[arg(long, value_name = "NAME|OCID")]
     subnet: Option<String>,
     /// Security group; may be repeated
@@ -138,12 +138,8 @@ pub(super) async fn placed(client: &Client, body: Body, place: &Place) -> Result
     }
     let is_told = place.subnet.is_some() || place.public_ip || !place.nsgs.is_empty();
     if is_told || body.get("vnics").is_none() {
-        let subnet = match &place.subnet {
-            Some(subnet) => subnet::KIND.find(client, subnet).await?,
-            None => subnet::usual(client).await?,
-        };
         let vnic = Body::default()
-            .set("subnetId", Some(subnet))
+            .set("subnetId", subnet::KIND.find_if(client, place.subnet.as_deref()).await?)
             .list("nsgIds", nsg::KIND.find_each(client, &place.nsgs).await?)
             .set("isPublicIpAssigned", Some(true).filter(|_| place.public_ip));
         body = body.list("vnics", vec![vnic.json()]);

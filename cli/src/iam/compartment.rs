@@ -39,7 +39,7 @@ pub(crate) enum CompartmentVerb {
     Create {
         /// Name of the new compartment
         name: String,
-        /// What it is for
+        /// What it is for [default: its name]
         #[arg(long)]
         description: Option<String>,
         #[command(flatten)]
@@ -89,8 +89,8 @@ pub(crate) enum CompartmentVerb {
 pub(crate) async fn run(client: &Client, out: Output, verb: CompartmentVerb) -> Result<(), Error> {
     match verb {
         CompartmentVerb::Create { name, description, extra } => {
-            let body = described(Body::default().set("name", Some(name)), description).with(&extra)?;
-            KIND.create(client, out, (body.usual("description", ""), &Extra::default()), None).await
+            let body = described(Body::default().set("name", Some(name.clone())), description).with(&extra)?;
+            KIND.create(client, out, (body.usual("description", name), &Extra::default()), None).await
         }
         CompartmentVerb::List { all: false, listing } => KIND.list(client, out, &listing, &[]).await,
         CompartmentVerb::List { all: true, listing } => ANYWHERE.list(client, out, &listing, BELOW).await,

@@ -35,7 +35,7 @@ pub(crate) enum GroupVerb {
     Create {
         /// Name of the new group
         name: String,
-        /// Who is in it
+        /// Who is in it [default: its name]
         #[arg(long)]
         description: Option<String>,
         #[command(flatten)]
@@ -71,8 +71,8 @@ pub(crate) enum GroupVerb {
 pub(crate) async fn run(client: &Client, out: Output, verb: GroupVerb) -> Result<(), Error> {
     match verb {
         GroupVerb::Create { name, description, extra } => {
-            let body = described(Body::default().set("name", Some(name)), description);
-            let body = body.with(&extra)?.usual("description", "");
+            let body = described(Body::default().set("name", Some(name.clone())), description);
+            let body = body.with(&extra)?.usual("description", name);
             KIND.create(client, out, (body, &Extra::default()), None).await
         }
         GroupVerb::List { listing } => KIND.list(client, out, &listing, &[]).await,

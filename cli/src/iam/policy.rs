@@ -36,7 +36,7 @@ pub(crate) enum PolicyVerb {
         /// What it allows, as `Allow group g to manage clusters in tenancy`; may be repeated
         #[arg(long = "statement", value_name = "TEXT")]
         statements: Vec<String>,
-        /// What it is for
+        /// What it is for [default: its name]
         #[arg(long)]
         description: Option<String>,
         #[command(flatten)]
@@ -75,8 +75,8 @@ pub(crate) enum PolicyVerb {
 pub(crate) async fn run(client: &Client, out: Output, verb: PolicyVerb) -> Result<(), Error> {
     match verb {
         PolicyVerb::Create { name, statements, description, extra } => {
-            let body = Body::default().set("name", Some(name)).list("statements", statements);
-            let body = described(body, description).with(&extra)?.usual("description", "");
+            let body = Body::default().set("name", Some(name.clone())).list("statements", statements);
+            let body = described(body, description).with(&extra)?.usual("description", name);
             if body.get("statements").is_none() {
                 return Err(Error::Misused("a policy without --statement allows nothing".into()));
             }

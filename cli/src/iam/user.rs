@@ -37,7 +37,7 @@ pub(crate) enum UserVerb {
     Create {
         /// Name of the new user
         name: String,
-        /// Who it is
+        /// Who it is [default: its name]
         #[arg(long)]
         description: Option<String>,
         /// Mail address
@@ -84,8 +84,8 @@ pub(crate) enum UserVerb {
 pub(crate) async fn run(client: &Client, out: Output, verb: UserVerb) -> Result<(), Error> {
     match verb {
         UserVerb::Create { name, description, email, extra } => {
-            let body = described(Body::default().set("name", Some(name)).set("email", email), description);
-            let body = body.with(&extra)?.usual("description", "");
+            let body = described(Body::default().set("name", Some(name.clone())).set("email", email), description);
+            let body = body.with(&extra)?.usual("description", name);
             KIND.create(client, out, (body, &Extra::default()), None).await
         }
         UserVerb::List { listing } => KIND.list(client, out, &listing, &[]).await,

@@ -11,6 +11,7 @@ use axum::{
     extract::{Path, State},
     response::{IntoResponse, Response},
 };
+use domain::{MAX_GBPS, SHAPES, Shape};
 use kube_schema::Release;
 use serde::Serialize;
 use std::sync::Arc;
@@ -38,43 +39,14 @@ pub(crate) fn release(version: &str) -> &'static Release {
     all.iter().find(|release| Some(release.minor) == minor).unwrap_or(&all[0])
 }
 
-/// A size and kind of processor that pods run on.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Shape {
-    pub(crate) name: &'static str,
-    processor: &'static str,
-    max_ocpus: f64,
-    max_memory_gb: f64,
-    /// Value of the `kubernetes.io/arch` label.
-    pub(crate) architecture: &'static str,
-}
-
-/// Source: OKE's pod shapes; at most 64 OCPU on E3/E4, 1 to 40 Gbit/s. Arm comes with hosts that offer it.
-const SHAPES: &[Shape] = &[
-    Shape {
-        name: "Pod.Standard.E4.Flex",
-        processor: "2.55 GHz AMD EPYC 7J13 (Milan), or what the host has",
-        max_ocpus: 64.0,
-        max_memory_gb: 1024.0,
-        architecture: "amd64",
-    },
-    Shape {
-        name: "Pod.Standard.E3.Flex",
-        processor: "2.25 GHz AMD EPYC 7742 (Rome), or what the host has",
-        max_ocpus: 64.0,
-        max_memory_gb: 1024.0,
-        architecture: "amd64",
-    },
-];
-
 /// The shape of a pool that asks for none.
-pub(crate) const DEFAULT_SHAPE: &str = SHAPES[0].name;
+pub(crate) const DEFAULT_SHAPE: &str = SHAPES[0].pod_name;
 
-/// The shape of that name.
-pub(crate) fn shape(name: &str) -> Result<Shape, Error> {
-    let found = SHAPES.iter().find(|shape| shape.name == name).copied();
+/// The pods' shape of that name.
+pub(crate) fn shape(name: &str) -> Result<&'static Shape, Error> {
+    let found = SHAPES.iter().find(|shape| shape.pod_name == name);
     found.ok_or_else(|| {
-        let names: Vec<_> = SHAPES.iter().map(|shape| shape.name).collect();
+        let names: Vec<_> = SHAPES.iter().map(|shape| shape.pod_name).collect();
         invalid(format!("podConfiguration.shape {name:?} is not offered; use one of {}", names.join(", ")))
     })
 }
@@ -182,11 +154,13 @@ async fn cluster_options(
     responses((status = 200, description = "OK", body = Vec<PodShape>)),
     extensions(("x-hako-access" = json!("inspect cluster-virtualnode-pools"))),
 )]
-async fn pod_shapes(caller: Caller, params: Params) -> Result<Response, Error> {
+async fn pod_shapes(State(cloud): State<Arc<Cloud>>, caller: Caller, params: Params) -> Result<Response, Error> {
     caller.compartment(params.required("compartmentId")?, Verb::Inspect, Resource::VirtualNodePools)?;
     let wanted = params.get("name");
+    let supply = cloud.supply.shortage();
+    let shapes = SHAPES.iter().filter(|shape| wanted.is_none_or(|name| name == shape.pod_name));
     let shapes: Vec<PodShape> =
-        SHAPES.iter().filter(|shape| wanted.is_none_or(|name| name == shape.name)).map(PodShape::from).collect();
+        shapes.map(|shape| PodShape::new(shape, !supply.shapes.contains(shape.pod_name))).collect();
     Ok(Json(shapes).into_response())
 }
 
@@ -261,6 +235,8 @@ struct PodShape {
     ocpu_options: Vec<OcpuOptions>,
     memory_options: Vec<MemoryOptions>,
     network_bandwidth_options: Vec<BandwidthOptions>,
+    /// Whether a host offers it now: our addition.
+    is_offered: bool,
 }
 
 /// OCPUs that a pod may have.
@@ -299,20 +275,23 @@ struct BandwidthOptions {
     default_per_ocpu: f64,
 }
 
-impl From<&Shape> for PodShape {
-    fn from(shape: &Shape) -> Self {
+impl PodShape {
+    fn new(shape: &Shape, is_offered: bool) -> Self {
+        let (max_ocpus, max_memory) = (shape.max_ocpus as f64, shape.max_memory_gb as f64);
         Self {
-            name: shape.name,
+            name: shape.pod_name,
             processor_description: shape.processor,
-            ocpu_options: vec![OcpuOptions { min: 0.125, max: shape.max_ocpus }],
+            // Source: the size rule's least size; a pod's memory and OCPUs are not tied to each other.
+            ocpu_options: vec![OcpuOptions { min: 0.125, max: max_ocpus }],
             memory_options: vec![MemoryOptions {
                 min: 0.5,
-                max: shape.max_memory_gb,
+                max: max_memory,
                 default_per_ocpu: 1.0,
                 min_per_ocpu: 0.5,
-                max_per_ocpu: 64.0,
+                max_per_ocpu: max_memory,
             }],
-            network_bandwidth_options: vec![BandwidthOptions { min: 1.0, max: 40.0, default_per_ocpu: 1.0 }],
+            network_bandwidth_options: vec![BandwidthOptions { min: 1.0, max: MAX_GBPS as f64, default_per_ocpu: 1.0 }],
+            is_offered,
         }
     }
 }

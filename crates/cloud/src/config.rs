@@ -2,7 +2,7 @@
 
 use domain::ClusterId;
 use sealing::Sealer;
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 /// Knobs of the cloud API.
 #[derive(Debug, Clone)]
@@ -21,6 +21,9 @@ pub struct Config {
     pub availability_domains: Vec<String>,
     /// Fault domains of each availability domain, over which a pool's nodes are spread.
     pub fault_domains: Vec<String>,
+    /// How long the pods of a virtual node that goes get to leave it, as disruption budgets let them, before it goes with
+    /// those that are left.
+    pub drain_within: Duration,
 }
 
 /// How clusters get host names of their own, `<unique part of the OCID>.<domain>`.
@@ -50,6 +53,8 @@ impl Default for Config {
             region: "local-1".into(),
             availability_domains: vec!["local-1-AD-1".into()],
             // Source of the names: OCI's fault domains, three per availability domain.
+            // Source: OKE's default eviction grace.
+            drain_within: Duration::from_secs(3600),
             fault_domains: (1..=3).map(|number| format!("FAULT-DOMAIN-{number}")).collect(),
         }
     }

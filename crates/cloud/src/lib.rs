@@ -24,6 +24,7 @@ mod quota;
 mod rest;
 mod retry;
 mod sql;
+mod supply;
 mod tag;
 mod virtual_node;
 mod virtual_node_pool;
@@ -36,6 +37,7 @@ pub use container_instance::hosts::Hosts;
 pub use directory::{Directory, Network};
 pub use error::Error;
 pub use quota::{LimitError, set_limit};
+pub use supply::Supply;
 
 use axum::{
     Router,
@@ -75,6 +77,8 @@ pub struct Cloud {
     pub(crate) directory: Arc<Directory>,
     pub(crate) config: Config,
     pub(crate) policies: Arc<policy::Policies>,
+    /// Of what hosts are short.
+    pub(crate) supply: supply::Watched,
     /// Certificates for clusters' host names.
     pub(crate) leaves: DashMap<ClusterId, Arc<cluster::authority::Leaf>>,
     pub(crate) hosts: Hosts,
@@ -107,6 +111,7 @@ impl Cloud {
             directory,
             config,
             policies,
+            supply: supply::Watched::default(),
             leaves: DashMap::new(),
             hosts,
             clock,

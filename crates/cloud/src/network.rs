@@ -7,10 +7,11 @@ mod store;
 mod subnet;
 mod vcn;
 
+use store::Owner;
 pub(crate) use store::SubnetRange;
 
 use crate::{Cloud, Error, caller::Caller, cidr::Cidr, cluster, error::invalid, quota};
-use domain::{CompartmentId, SubnetId, TenantId, VcnId};
+use domain::{CompartmentId, VcnId};
 use sqlx::PgConnection;
 use std::sync::Arc;
 use utoipa_axum::router::OpenApiRouter;
@@ -41,7 +42,6 @@ pub(crate) async fn for_cluster(
     (pods, services): (Option<Cidr>, Cidr),
     now_ms: i64,
 ) -> Result<ClusterNetwork, Error> {
-    let tenant = &caller.principal.tenant_id;
     let vcn_id = match vcn {
         Some(id) => vcn::usable(db, caller, id).await?,
         None => default_vcn(db, caller, compartment, now_ms).await?,
@@ -59,7 +59,8 @@ pub(crate) async fn for_cluster(
     let pods = match (found, wanted) {
         (Some(subnet), _) => subnet.range,
         (None, Some(pods)) if vcn.is_none() => {
-            add_subnet(db, tenant, compartment, (&vcn_id, &blocks), &subnets, pods, now_ms).await?
+            let owner = Owner { tenant: &caller.principal.tenant_id, compartment, now_ms };
+            add_subnet(db, owner, (&vcn_id, &blocks), &subnets, pods).await?
         }
         (None, Some(pods)) => {
             return Err(invalid(format!(
@@ -74,12 +75,10 @@ pub(crate) async fn for_cluster(
 /// Adds a subnet for pods to a default network, and its range to the network's if it is outside.
 async fn add_subnet(
     db: &mut PgConnection,
-    tenant: &TenantId,
-    compartment: &CompartmentId,
+    owner: Owner<'_>,
     (vcn_id, blocks): (&str, &[Cidr]),
     subnets: &[SubnetRange],
     pods: Cidr,
-    now_ms: i64,
 ) -> Result<Cidr, Error> {
     if let Some(other) = subnets.iter().find(|subnet| subnet.range.overlaps(pods)) {
         return Err(invalid(format!(
@@ -94,7 +93,7 @@ async fn add_subnet(
         }
         store::add_block(db, vcn_id, pods).await?;
     }
-    store::insert_subnet(db, tenant, compartment, vcn_id, &SubnetId::generate(), pods, now_ms).await?;
+    store::insert_pod_subnet(db, owner, vcn_id, pods).await?;
     Ok(pods)
 }
 
@@ -105,7 +104,6 @@ pub(crate) async fn default_vcn(
     compartment: &CompartmentId,
     now_ms: i64,
 ) -> Result<String, Error> {
-    let tenant = &caller.principal.tenant_id;
     if let Some(found) = store::default_vcn(db, compartment).await? {
         return Ok(found);
     }
@@ -113,11 +111,9 @@ pub(crate) async fn default_vcn(
     if let Some(found) = store::default_vcn(db, compartment).await? {
         return Ok(found);
     }
-    let id = VcnId::generate();
-    store::insert_default_vcn(db, tenant, compartment, &id, DEFAULT_BLOCK, now_ms).await?;
-    let subnet = SubnetId::generate();
-    let pods = cluster::network::PODS;
-    store::insert_subnet(db, tenant, compartment, id.as_str(), &subnet, pods, now_ms).await?;
+    let (id, owner) = (VcnId::generate(), Owner { tenant: &caller.principal.tenant_id, compartment, now_ms });
+    store::insert_default_vcn(db, owner, &id, DEFAULT_BLOCK).await?;
+    store::insert_pod_subnet(db, owner, id.as_str(), cluster::network::PODS).await?;
     Ok(id.as_str().to_owned())
 }
 

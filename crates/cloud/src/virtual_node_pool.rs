@@ -2,6 +2,7 @@
 
 pub(crate) mod act;
 pub(crate) mod api;
+pub(crate) mod cycling;
 pub(crate) mod node;
 pub(crate) mod operation;
 pub(crate) mod reconcile;
@@ -105,8 +106,11 @@ pub(crate) fn plan(
         freeform_tags: details.freeform_tags.unwrap_or_default(),
         defined_tags: details.defined_tags.unwrap_or_default(),
         virtual_node_tags: details.virtual_node_tags,
+        virtual_node_pool_cycling_details: details.virtual_node_pool_cycling_details,
     };
     check_spec(&spec)?;
+    let size = check_size(details.size, cluster)?;
+    cycling::check(spec.virtual_node_pool_cycling_details.as_ref(), size)?;
     Ok(Pool {
         id: VirtualNodePoolId::generate(),
         tenancy_id: cluster.tenancy_id.clone(),
@@ -114,7 +118,7 @@ pub(crate) fn plan(
         cluster_id: cluster.id.clone(),
         display_name: cluster::check_name("displayName", details.display_name)?,
         kubernetes_version: cluster.kubernetes_version.clone(),
-        size: check_size(details.size, cluster)?,
+        size,
         state: LifecycleState::Creating,
         details: None,
         spec,
@@ -164,7 +168,11 @@ pub(crate) fn apply(
     if details.virtual_node_tags.is_some() {
         spec.virtual_node_tags = details.virtual_node_tags;
     }
+    if details.virtual_node_pool_cycling_details.is_some() {
+        spec.virtual_node_pool_cycling_details = details.virtual_node_pool_cycling_details;
+    }
     check_spec(spec)?;
+    cycling::check(spec.virtual_node_pool_cycling_details.as_ref(), pool.size)?;
     Ok(pool)
 }
 

@@ -28,6 +28,10 @@ words! {
         PoolUpdate = "VIRTUALNODEPOOL_UPDATE",
         /// A pool of virtual nodes is deleted.
         PoolDelete = "VIRTUALNODEPOOL_DELETE",
+        /// The nodes of a pool are replaced, a few at a time.
+        PoolCycling = "VIRTUALNODEPOOL_CYCLING",
+        /// One virtual node is deleted.
+        NodeDelete = "VIRTUALNODE_DELETE",
         /// A container instance is made. Source of these: `OperationType` of Container Instances.
         InstanceCreate = "CREATE_CONTAINER_INSTANCE",
         /// A container instance is changed.
@@ -120,7 +124,9 @@ impl Operation {
             | Self::ClusterDelete
             | Self::PoolCreate
             | Self::PoolUpdate
-            | Self::PoolDelete => Api::Engine,
+            | Self::PoolDelete
+            | Self::PoolCycling
+            | Self::NodeDelete => Api::Engine,
             Self::InstanceCreate
             | Self::InstanceUpdate
             | Self::InstanceDelete
@@ -136,7 +142,10 @@ impl Operation {
     pub(crate) fn entity(self) -> (&'static str, &'static str) {
         match self {
             Self::ClusterCreate | Self::ClusterUpdate | Self::ClusterDelete => ("cluster", "/clusters/"),
-            Self::PoolCreate | Self::PoolUpdate | Self::PoolDelete => ("virtualnodepool", "/virtualNodePools/"),
+            Self::PoolCreate | Self::PoolUpdate | Self::PoolDelete | Self::PoolCycling => {
+                ("virtualnodepool", "/virtualNodePools/")
+            }
+            Self::NodeDelete => ("virtualnode", "/virtualNodes/"),
             Self::ContainerUpdate => ("container", "/containers/"),
             _ => ("containerInstance", "/containerInstances/"),
         }
@@ -150,10 +159,12 @@ impl Operation {
             // Source: `ActionType` of Container Instances knows no cancelled work.
             (Status::Canceled, operation) if operation.api() == Api::Instances => "FAILED",
             (Status::Succeeded, Self::ClusterCreate | Self::PoolCreate | Self::InstanceCreate) => "CREATED",
-            (Status::Succeeded, Self::ClusterDelete | Self::PoolDelete | Self::InstanceDelete) => "DELETED",
+            (Status::Succeeded, Self::ClusterDelete | Self::PoolDelete | Self::NodeDelete | Self::InstanceDelete) => {
+                "DELETED"
+            }
             (Status::Succeeded, _) => "UPDATED",
             (Status::Canceled, Self::ClusterCreate | Self::PoolCreate) => "CANCELED_CREATE",
-            (Status::Canceled, Self::ClusterDelete | Self::PoolDelete) => "CANCELED_DELETE",
+            (Status::Canceled, Self::ClusterDelete | Self::PoolDelete | Self::NodeDelete) => "CANCELED_DELETE",
             (Status::Canceled, _) => "CANCELED_UPDATE",
         }
     }

@@ -4,7 +4,7 @@
 use crate::{
     Cloud, Error, audit, cluster, container_instance,
     metrics::{Metrics, Runs},
-    retry, virtual_node_pool, work_request,
+    retry, supply, virtual_node_pool, work_request,
 };
 use domain::{ClusterId, ContainerInstanceId, VirtualNodePoolId};
 use kube_store::Signal;
@@ -59,7 +59,8 @@ pub(crate) async fn run(cloud: Arc<Cloud>, queue: Queue<Key>, stop: Cancellation
     let pool = reconcile::run(queue.clone(), config, Arc::new(Work(cloud.clone())), Arc::new(Runs), stop.clone());
     let rest = async {
         let instances = container_instance::hosts::listen(&cloud, &queue);
-        tokio::join!(listen(&cloud, &queue), instances, resync(&cloud, &queue), purge(&cloud));
+        let supply = supply::watch(&cloud, &queue);
+        tokio::join!(listen(&cloud, &queue), instances, supply, resync(&cloud, &queue), purge(&cloud));
     };
     tokio::join!(pool, stop.run_until_cancelled(rest));
 }

@@ -4,9 +4,11 @@
 //! 0.125 OCPU and 0.5 GB; billed as whole OCPUs and whole GB (taken as GiB).
 
 use crate::Quantity;
+use serde_json::Value;
+use std::fmt;
 
 /// One GiB in bytes; the model service's "GB".
-const GIB: u64 = 1 << 30;
+pub(crate) const GIB: u64 = 1 << 30;
 /// What a container without requests and limits gets.
 const DEFAULT_OCPU_MILLI: u64 = 125;
 const DEFAULT_MEMORY_BYTES: u64 = GIB / 2;
@@ -24,7 +26,7 @@ pub struct ContainerSize {
     pub sidecar: bool,
 }
 
-/// What a pod asks for, before any rounding up.
+/// What a pod asks for, before any rounding up. As text: `0.5 OCPU, 2.25 GB`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PodSize {
     /// Thousandths of an OCPU.
@@ -33,7 +35,7 @@ pub struct PodSize {
     pub memory_bytes: u64,
 }
 
-/// What a pod is charged for.
+/// What a pod is charged for. As text: `1 OCPU, 3 GB`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BilledSize {
     /// Whole OCPUs.
@@ -43,11 +45,58 @@ pub struct BilledSize {
 }
 
 impl PodSize {
+    /// The size of a pod, by its spec, where `cpus_per_ocpu` logical CPUs are one OCPU.
+    #[must_use]
+    pub fn of(pod: &Value, cpus_per_ocpu: u64) -> Self {
+        pod_size(&containers(pod, "containers"), &containers(pod, "initContainers"), cpus_per_ocpu)
+    }
+
     /// Rounds up to whole OCPUs and whole GB.
     #[must_use]
     pub fn billed(self) -> BilledSize {
         BilledSize { ocpus: self.ocpu_milli.div_ceil(1000), memory_gb: self.memory_bytes.div_ceil(GIB) }
     }
+}
+
+impl fmt::Display for PodSize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let thousandths = |value: u64| {
+            let text = format!("{}.{:03}", value / 1000, value % 1000);
+            text.trim_end_matches('0').trim_end_matches('.').to_owned()
+        };
+        // Rounded up: no size looks smaller than it is.
+        let gb_milli = (u128::from(self.memory_bytes) * 1000).div_ceil(u128::from(GIB));
+        let gb_milli = u64::try_from(gb_milli).unwrap_or(u64::MAX);
+        write!(f, "{} OCPU, {} GB", thousandths(self.ocpu_milli), thousandths(gb_milli))
+    }
+}
+
+impl fmt::Display for BilledSize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} OCPU, {} GB", self.ocpus, self.memory_gb)
+    }
+}
+
+fn containers(pod: &Value, list: &str) -> Vec<ContainerSize> {
+    let all = pod["spec"][list].as_array().into_iter().flatten();
+    all.map(|container| ContainerSize {
+        cpu: quantity(container, "cpu"),
+        memory: quantity(container, "memory"),
+        sidecar: container["restartPolicy"] == "Always",
+    })
+    .collect()
+}
+
+fn quantity(container: &Value, resource: &str) -> Option<Quantity> {
+    let of = |kind: &str| {
+        let text = match &container["resources"][kind][resource] {
+            Value::String(text) => text.clone(),
+            Value::Number(number) => number.to_string(),
+            _ => return None,
+        };
+        Quantity::parse(&text).ok()
+    };
+    of("limits").or_else(|| of("requests"))
 }
 
 /// The size of a pod on a shape with `cpus_per_ocpu` logical CPUs in one OCPU (2 on x86, 1 on Arm).
@@ -77,41 +126,4 @@ pub fn pod_size(containers: &[ContainerSize], init: &[ContainerSize], cpus_per_o
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn container(cpu: &str, memory: &str) -> ContainerSize {
-        let quantity = |text: &str| (!text.is_empty()).then(|| Quantity::parse(text).unwrap());
-        ContainerSize { cpu: quantity(cpu), memory: quantity(memory), sidecar: false }
-    }
-
-    /// Sizes as `ocpu milli / memory MiB → billed OCPU, billed GB`.
-    #[track_caller]
-    fn check(containers: &[(&str, &str)], init: &[(&str, &str, bool)], expect: &str) {
-        let containers: Vec<_> = containers.iter().map(|(c, m)| container(c, m)).collect();
-        let init: Vec<_> = init.iter().map(|(c, m, s)| ContainerSize { sidecar: *s, ..container(c, m) }).collect();
-        let size = pod_size(&containers, &init, 2);
-        let billed = size.billed();
-        let mib = size.memory_bytes >> 20;
-        assert_eq!(format!("{}/{mib} -> {},{}", size.ocpu_milli, billed.ocpus, billed.memory_gb), expect);
-    }
-
-    #[test]
-    fn published_vectors() {
-        check(&[("", "")], &[], "125/768 -> 1,1");
-        check(&[("500m", "1Gi"), ("500m", "1Gi")], &[], "500/2304 -> 1,3");
-        check(&[("2500m", "3Gi")], &[], "1250/3328 -> 2,4");
-    }
-
-    #[test]
-    fn the_minimum_holds() {
-        check(&[("10m", "1Mi")], &[], "125/512 -> 1,1");
-    }
-
-    #[test]
-    fn init_containers_count_when_larger() {
-        check(&[("1", "1Gi")], &[("4", "512Mi", false)], "2000/1280 -> 2,2");
-        check(&[("1", "1Gi")], &[("1", "1Gi", true)], "1000/2304 -> 1,3");
-        check(&[("1", "1Gi")], &[("1", "1Gi", true), ("4", "4Gi", false)], "2500/5376 -> 3,6");
-    }
-}
+mod tests;

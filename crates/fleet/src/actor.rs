@@ -142,6 +142,7 @@ pub(crate) enum Move {
     Member { cluster: ClusterId, reply: oneshot::Sender<Option<Member>> },
     Leave { cluster: ClusterId, reply: oneshot::Sender<Vec<String>> },
     Hosts { reply: oneshot::Sender<Vec<HostView>> },
+    Supply { reply: oneshot::Sender<core::Supply> },
 }
 
 /// The fleet of this installation.
@@ -255,6 +256,14 @@ impl Fleet {
     /// If the fleet is stopping.
     pub async fn hosts(&self) -> Result<Vec<HostView>, FleetError> {
         self.ask(|reply| Move::Hosts { reply }).await
+    }
+
+    /// What hosts offer now, and whose pods wait for room.
+    ///
+    /// # Errors
+    /// If the fleet is stopping.
+    pub async fn supply(&self) -> Result<core::Supply, FleetError> {
+        self.ask(|reply| Move::Supply { reply }).await
     }
 }
 
@@ -372,6 +381,7 @@ impl Actor {
                 replies.push(Box::new(move || drop(reply.send(left))));
             }
             Move::Hosts { reply } => drop(reply.send(self.hosts())),
+            Move::Supply { reply } => drop(reply.send(self.core.supply())),
             _ => unreachable!("apply handles the moves that change placements"),
         }
     }
@@ -513,6 +523,7 @@ mod tests {
     /// What the schema and its rows were before networks were shared.
     const BEFORE: &str = include_str!("../../../migrations/control/1795480100_create_fleet.sql");
     const SHARE: &str = include_str!("../../../migrations/control/1795856000_share_networks.sql");
+    const PLACE: &str = include_str!("../../../migrations/control/1795857000_place_pods_by_domain.sql");
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn networks_of_before_go_on_with_their_pods_and_addresses() {
@@ -533,6 +544,7 @@ mod tests {
         )
         .bind(old.as_str()).bind(sealed).execute(&db).await.unwrap();
         sqlx::raw_sql(SHARE).execute(&db).await.unwrap();
+        sqlx::raw_sql(PLACE).execute(&db).await.unwrap();
 
         let core = store::load(&db, &sealer, "192.0.2.1:6443").await.unwrap();
         assert_eq!((core.rows["old"].network.as_str(), core.rows["old"].range.as_str()), (old.as_str(), "10.1.0.0/24"));

@@ -17,6 +17,8 @@ use std::{
 
 /// Label by which agents say in which fault domain their host is.
 const FAULT_DOMAIN: &str = "hako.dev/fault-domain";
+/// Label by which agents say in which availability domain their host is.
+const AVAILABILITY_DOMAIN: &str = "hako.dev/availability-domain";
 
 /// Where a placement stands. Legal moves: waiting → placed → removing → gone; placed → lost → fenced → gone;
 /// removing → fenced → gone; waiting → gone; lost → gone once the host has confirmed.
@@ -60,6 +62,8 @@ pub(crate) struct Row {
     pub(crate) host: Option<HostId>,
     pub(crate) address: Option<String>,
     pub(crate) network: String,
+    /// Availability domain that it asks for; empty: any.
+    pub(crate) availability_domain: String,
     /// From which of the network's ranges its address is.
     pub(crate) range: String,
     /// Fault domain that it asks for; empty: any.
@@ -109,8 +113,21 @@ impl Host {
         matches!(self.link, Link::Ready(_))
     }
 
+    /// Talks to us, or did a moment ago: it is not given up.
+    pub(crate) fn is_present(&self) -> bool {
+        matches!(self.link, Link::Ready(_) | Link::Away)
+    }
+
     pub(crate) fn fault_domain(&self) -> &str {
         self.labels.get(FAULT_DOMAIN).map_or("", String::as_str)
+    }
+
+    pub(crate) fn availability_domain(&self) -> &str {
+        self.labels.get(AVAILABILITY_DOMAIN).map_or("", String::as_str)
+    }
+
+    pub(crate) fn offers(&self, shape: &str) -> bool {
+        domain::offers(&self.architecture, self.labels.get(domain::SHAPES_LABEL).map(String::as_str), shape)
     }
 }
 
@@ -120,6 +137,24 @@ pub(crate) struct Net {
     pub(crate) vni: u32,
     pub(crate) pool: AddressPool,
     pub(crate) generation: u64,
+}
+
+/// What hosts can do for those who want pods run.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Supply {
+    /// Names of the pod shapes that a host offers which is there.
+    pub shapes: BTreeSet<&'static str>,
+    /// Pods that no host has room for, by cluster and node.
+    pub waiting: BTreeMap<(String, String), Waiting>,
+}
+
+/// Pods of a node that no host has room for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiting {
+    /// How many.
+    pub pods: usize,
+    /// Why: one of their reasons.
+    pub reason: String,
 }
 
 /// A cluster's place in a network.
@@ -197,6 +232,26 @@ impl Core {
         self.rows.values().filter(|row| row.phase != Phase::Fenced).map(|row| self.state(row, Vec::new())).collect()
     }
 
+    /// What hosts offer, and which nodes' pods wait for room.
+    pub(crate) fn supply(&self) -> Supply {
+        let present: Vec<&Host> = self.hosts.values().filter(|host| host.is_present()).collect();
+        let offered = |shape: &&domain::Shape| present.iter().any(|host| host.offers(shape.series));
+        let mut supply = Supply {
+            shapes: domain::SHAPES.iter().filter(offered).map(|shape| shape.pod_name).collect(),
+            waiting: BTreeMap::new(),
+        };
+        for row in self.rows.values().filter(|row| row.phase == Phase::Waiting) {
+            let node = (row.body.cluster_id.clone(), row.body.node_name.clone());
+            let waiting = supply.waiting.entry(node).or_insert_with(|| Waiting { pods: 0, reason: String::new() });
+            waiting.pods += 1;
+            // One of several reasons, the same at each look.
+            if waiting.reason < row.reason {
+                waiting.reason.clone_from(&row.reason);
+            }
+        }
+        supply
+    }
+
     fn state(&self, row: &Row, events: Vec<PodEvent>) -> PlacementState {
         let host = row.host.as_ref().and_then(|id| self.hosts.get(id));
         let silent = host.is_some_and(|host| matches!(host.link, Link::Silent | Link::Lost));
@@ -239,16 +294,20 @@ impl Core {
         match self.rows.get_mut(&uid) {
             Some(known) if known.body.generation >= row.body.generation || known.phase != Phase::Placed => {
                 if known.phase == Phase::Waiting && known.body.generation < row.body.generation {
+                    (known.ocpu_milli, known.memory_bytes) = (row.ocpu_milli, row.memory_bytes);
                     known.body = row.body;
                     effects.dirty.insert(uid.clone());
                 }
             }
             Some(known) => {
                 let attachment = known.body.attachment.take();
+                // A pod that was resized takes what it asks for now.
+                (known.ocpu_milli, known.memory_bytes) = (row.ocpu_milli, row.memory_bytes);
                 known.body = Placement { attachment, ..row.body };
                 effects.dirty.insert(uid.clone());
                 let host = known.host.clone().expect("a placed row has a host");
-                effects.to_hosts.push((host, Message::Placement(known.body.clone())));
+                effects.to_hosts.push((host.clone(), Message::Placement(known.body.clone())));
+                self.recount(&host);
             }
             None => {
                 if let Some(wanted) = &row.address {
@@ -275,7 +334,10 @@ impl Core {
             }
         }
         let chosen = rules::choose(self.hosts.values(), &self.used, &peers, row).map(|host| host.id.clone());
-        let ready = self.hosts.values().filter(|host| host.is_ready()).count();
+        let why = match &chosen {
+            None => rules::why_not(&self.hosts.values().collect::<Vec<_>>(), row),
+            Some(_) => "no capacity: the network's pod addresses are used up".to_owned(),
+        };
         let address = match (&chosen, self.nets.get_mut(&row.network)) {
             (Some(_), Some(net)) => {
                 row.address.clone().or_else(|| Range::parse(&row.range).ok().and_then(|range| net.pool.lease(range)))
@@ -283,11 +345,12 @@ impl Core {
             _ => None,
         };
         let row = self.rows.get_mut(uid).expect("looked up above");
-        let (Some(host), Some(address)) = (chosen.clone(), address) else {
-            row.reason = match chosen {
-                None => rules::why_not(ready, row),
-                Some(_) => "no capacity: the network's pod addresses are used up".to_owned(),
-            };
+        let (Some(host), Some(address)) = (chosen, address) else {
+            let news = !row.reason.is_empty() && row.reason != why;
+            row.reason = why;
+            if news {
+                effects.events.push(self.state(&self.rows[uid], Vec::new()));
+            }
             return false;
         };
         row.body.attachment = Some(fleet::Attachment { network_id: row.network.clone(), address: address.clone() });
@@ -305,7 +368,7 @@ impl Core {
         let row = &self.rows[uid];
         let Some(host) = row.host.as_ref().and_then(|id| self.hosts.get(id)) else { return };
         let used = self.used.entry(host.id.to_string()).or_default();
-        used.cpu_milli += row.ocpu_milli * rules::cpus_per_ocpu(&host.architecture);
+        used.cpu_milli += rules::cpu_milli(host, row);
         used.memory_bytes += row.memory_bytes;
         used.pods += 1;
     }
@@ -569,6 +632,7 @@ impl Core {
                 }
             })
             .collect();
+        let changed = !silent.is_empty();
         for (id, link) in silent {
             tracing::warn!(host = %id, ?link, "a host is silent");
             self.hosts.get_mut(&id).expect("listed above").link = link;
@@ -581,6 +645,10 @@ impl Core {
                     effects.events.push(self.state(row, Vec::new()));
                 }
             }
+        }
+        if changed {
+            // Whoever waited for room in a fault domain that has just lost its last host waits no longer.
+            self.place_waiting(effects);
         }
     }
 

@@ -18,4 +18,5 @@ mod streams;
 
 pub use actor::{ClusterNetwork, Fleet, FleetConfig, FleetError, HostView, NetworkDirectory};
 pub use closures::ClosureSink;
+pub use core::{Supply, Waiting};
 pub use instances::InstanceNetwork;

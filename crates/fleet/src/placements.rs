@@ -59,7 +59,8 @@ pub(crate) fn row(request: PutRequest) -> Result<Row, Status> {
     Ok(Row {
         network: String::new(),
         range: String::new(),
-        fault_domain: String::new(),
+        availability_domain: request.availability_domain,
+        fault_domain: request.fault_domain,
         phase: Phase::Waiting,
         host: None,
         address: None,

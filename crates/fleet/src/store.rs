@@ -92,7 +92,7 @@ async fn load_hosts(db: &PgPool) -> Result<HashMap<HostId, Host>, FleetError> {
 async fn load_placements(db: &PgPool, sealer: &Sealer) -> Result<HashMap<String, Row>, FleetError> {
     let rows = sqlx::query(
         "select p.uid, p.phase, p.host_id, p.network_id, p.address, p.ocpu_milli, p.memory_bytes, p.replaceable,
-                p.spread_group, p.grace_seconds, p.body, p.fault_domain,
+                p.spread_group, p.grace_seconds, p.body, p.availability_domain, p.fault_domain,
                 case when p.address_range = '' then n.pod_cidr else p.address_range end as address_range
            from placements p join networks n on n.id = p.network_id",
     )
@@ -112,6 +112,7 @@ async fn load_placements(db: &PgPool, sealer: &Sealer) -> Result<HashMap<String,
                 host: row.get::<Option<String>, _>("host_id").map(|id| HostId(id.into())),
                 address: row.get("address"),
                 network: row.get("network_id"),
+                availability_domain: row.get("availability_domain"),
                 range: row.get("address_range"),
                 fault_domain: row.get("fault_domain"),
                 ocpu_milli: number(row.get("ocpu_milli")),
@@ -217,11 +218,12 @@ async fn upsert_placements(db: &mut sqlx::PgConnection, sealer: &Sealer, rows: &
     sqlx::query(
         "insert into placements (uid, cluster_id, namespace, name, generation, phase, host_id, network_id, address,
                                  ocpu_milli, memory_bytes, replaceable, spread_group, grace_seconds, body,
-                                 address_range, fault_domain)
+                                 address_range, fault_domain, availability_domain)
          select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::text[],
                               $8::text[], $9::text[], $10::bigint[], $11::bigint[], $12::boolean[], $13::text[],
-                              $14::integer[], $15::bytea[], $16::text[], $17::text[])
+                              $14::integer[], $15::bytea[], $16::text[], $17::text[], $18::text[])
          on conflict (uid) do update set generation = excluded.generation, phase = excluded.phase,
+             ocpu_milli = excluded.ocpu_milli, memory_bytes = excluded.memory_bytes,
              host_id = excluded.host_id, address = excluded.address, grace_seconds = excluded.grace_seconds,
              body = excluded.body",
     )
@@ -242,6 +244,7 @@ async fn upsert_placements(db: &mut sqlx::PgConnection, sealer: &Sealer, rows: &
     .bind(bodies)
     .bind(each(rows, |row| row.range.as_str()))
     .bind(each(rows, |row| row.fault_domain.as_str()))
+    .bind(each(rows, |row| row.availability_domain.as_str()))
     .execute(db)
     .await
     .map(|_| ())

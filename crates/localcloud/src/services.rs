@@ -226,6 +226,11 @@ fn labels(number: u8) -> Table {
     let mut labels = Table::new();
     labels.insert("hako.dev/availability-domain".into(), "local-1-AD-1".into());
     labels.insert("hako.dev/fault-domain".into(), format!("FAULT-DOMAIN-{}", (number - 1) % 3 + 1).into());
+    if cfg!(target_arch = "aarch64") {
+        // The default shape is x86's: on an Arm machine the hosts of a demonstration offer it too.
+        let all = "Standard.E4.Flex,Standard.E3.Flex,Standard3.Flex,Standard.A1.Flex";
+        labels.insert("hako.dev/shapes".into(), all.into());
+    }
     labels
 }
 

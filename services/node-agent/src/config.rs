@@ -26,7 +26,8 @@ pub struct Config {
     pub ops_listen: SocketAddr,
     /// Tenant networks.
     pub network: crate::network::Config,
-    /// Labels the host registers with (`hako.dev/availability-domain`, `hako.dev/fault-domain`, ...).
+    /// Labels the host registers with: `hako.dev/availability-domain`, `hako.dev/fault-domain`, and `hako.dev/shapes`, the
+    /// shapes that it offers, with commas (`Standard3.Flex,Standard.E4.Flex`); without that all of its architecture.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
     /// Replaces what the machine reports; for several hosts on one machine, and for reserving room.

@@ -1,6 +1,6 @@
 //! The cloud API's side of the fleet: what it has of container instances, kept up to date.
 
-use crate::{Cloud, worker::Key};
+use crate::{Cloud, Supply, worker::Key};
 use domain::ContainerInstanceId;
 use fleet::Fleet;
 use parking_lot::Mutex;
@@ -18,6 +18,8 @@ pub struct Hosts {
     pub(crate) fleet: Arc<Fleet>,
     pub(crate) sealer: Arc<Sealer>,
     placements: Mutex<Placements>,
+    /// Says what hosts offer, in place of the fleet.
+    told: Option<Arc<std::sync::Mutex<Supply>>>,
 }
 
 #[derive(Debug, Default)]
@@ -31,7 +33,24 @@ impl Hosts {
     /// Hosts of a fleet. Specs of container instances are sealed with `sealer`.
     #[must_use]
     pub fn new(fleet: Arc<Fleet>, sealer: Arc<Sealer>) -> Self {
-        Self { fleet, sealer, placements: Mutex::default() }
+        Self { fleet, sealer, placements: Mutex::default(), told: None }
+    }
+
+    /// The same hosts, of which `told` says what they offer: where the fleet is one without hosts.
+    #[must_use]
+    pub fn with_supply(self, told: Arc<std::sync::Mutex<Supply>>) -> Self {
+        Self { told: Some(told), ..self }
+    }
+
+    /// What hosts offer now, and whose pods wait for room.
+    pub(crate) async fn supply(&self) -> Result<Supply, String> {
+        if let Some(told) = &self.told {
+            return told.lock().map(|told| told.clone()).map_err(|error| error.to_string());
+        }
+        let supply = self.fleet.supply().await.map_err(|error| error.to_string())?;
+        let waiting = supply.waiting.into_iter().map(|(node, waiting)| (node, (waiting.pods, waiting.reason)));
+        let shapes = supply.shapes.into_iter().map(str::to_owned).collect();
+        Ok(Supply { shapes, waiting: waiting.collect() })
     }
 
     /// What the fleet has of an instance, by uid; `None` as long as that is not known.

@@ -46,47 +46,52 @@ pub(super) async fn default_vcn(
     query.bind(compartment.as_str()).fetch_optional(db).await
 }
 
+/// Who owns what is made, and when.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Owner<'a> {
+    pub(super) tenant: &'a TenantId,
+    pub(super) compartment: &'a CompartmentId,
+    pub(super) now_ms: i64,
+}
+
+/// Makes a compartment's default network.
 pub(super) async fn insert_default_vcn(
     db: &mut PgConnection,
-    tenant: &TenantId,
-    compartment: &CompartmentId,
+    owner: Owner<'_>,
     id: &VcnId,
     block: Cidr,
-    now_ms: i64,
 ) -> Result<(), sqlx::Error> {
     sqlx::query(
         "insert into vcns (id, tenancy_id, compartment_id, name, cidr_blocks, is_default, created_ms)
          values ($1, $2, $3, 'default', array[$4], true, $5)",
     )
     .bind(id.as_str())
-    .bind(tenant.as_str())
-    .bind(compartment.as_str())
+    .bind(owner.tenant.as_str())
+    .bind(owner.compartment.as_str())
     .bind(block.to_string())
-    .bind(now_ms)
+    .bind(owner.now_ms)
     .execute(db)
     .await?;
     Ok(())
 }
 
-pub(super) async fn insert_subnet(
+/// Makes a subnet for pods.
+pub(super) async fn insert_pod_subnet(
     db: &mut PgConnection,
-    tenant: &TenantId,
-    compartment: &CompartmentId,
+    owner: Owner<'_>,
     vcn_id: &str,
-    id: &SubnetId,
     range: Cidr,
-    now_ms: i64,
 ) -> Result<(), sqlx::Error> {
     sqlx::query(
         "insert into subnets (id, tenancy_id, compartment_id, vcn_id, name, cidr_block, created_ms)
          values ($1, $2, $3, $4, 'pods', $5, $6)",
     )
-    .bind(id.as_str())
-    .bind(tenant.as_str())
-    .bind(compartment.as_str())
+    .bind(SubnetId::generate().as_str())
+    .bind(owner.tenant.as_str())
+    .bind(owner.compartment.as_str())
     .bind(vcn_id)
     .bind(range.to_string())
-    .bind(now_ms)
+    .bind(owner.now_ms)
     .execute(db)
     .await?;
     Ok(())

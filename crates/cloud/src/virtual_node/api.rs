@@ -1,13 +1,16 @@
 //! `/virtualNodePools/{id}/virtualNodes`.
 
-use super::VirtualNode;
+use super::{
+    VirtualNode,
+    operation::{delete, leave},
+};
 use crate::{
     Cloud, Error,
     access::Verb,
     error::not_found,
     openapi::PageParams,
-    rest::{Caller, Params, Sort, SortKey, resource, time},
-    virtual_node_pool::{Pool, operation, store},
+    rest::{Caller, Params, Sort, SortKey, accepted, resource, time},
+    virtual_node_pool::{LifecycleState, Pool, operation, store},
 };
 use axum::{
     extract::{Path, State},
@@ -24,7 +27,7 @@ const SORTS: &[Sort] = &[
 ];
 
 pub(crate) fn routes() -> OpenApiRouter<Arc<Cloud>> {
-    OpenApiRouter::new().routes(routes!(list)).routes(routes!(read))
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(read, remove))
 }
 
 /// A virtual node.
@@ -60,7 +63,7 @@ fn response(pool: &Pool, node: VirtualNode) -> VirtualNodeResponse {
         subnet_id: node.subnet_id,
         nsg_ids: pool.spec.nsg_ids.clone(),
         private_ip: node.private_ip,
-        virtual_node_error: node.details.clone(),
+        virtual_node_error: node.details.clone().filter(|_| node.state == LifecycleState::NeedsAttention),
         lifecycle_state: node.state.as_str(),
         lifecycle_details: node.details,
         time_created: time(node.created_ms),
@@ -115,4 +118,24 @@ async fn read(
     let pool = operation::find(&cloud, &caller, &pool, Verb::Read).await?;
     let node = store::get_node(&cloud.db, &pool.id, &id).await?.ok_or_else(|| not_found("virtual node", &id))?;
     Ok(resource(response(&pool, node), None))
+}
+
+/// Deletes one node of a pool, after its pods have left it: our addition, as OCI's API has it for managed nodes only.
+#[utoipa::path(
+    delete,
+    path = "/virtualNodePools/{virtualNodePoolId}/virtualNodes/{virtualNodeId}",
+    tag = "Virtual node pools",
+    operation_id = "delete_virtual_node",
+    params(("virtualNodePoolId" = String, Path, description = "The pool"), ("virtualNodeId" = String, Path, description = "The node"), ("isDecrementSize" = Option<bool>, Query, description = "The pool gets smaller by it; else another node takes its place"), ("overrideEvictionGraceDuration" = Option<String>, Query, description = "How long pods get to leave it, as disruption budgets let them: PT0M to PT60M, the default"), ("isForceDeletionAfterOverrideGraceDuration" = Option<bool>, Query, description = "It goes with the pods that are left then; else it stays, and the work fails")),
+    responses((status = 202, description = "Accepted", headers(("opc-work-request-id" = String, description = "Follows the work")))),
+    extensions(("x-hako-access" = json!("manage cluster-virtualnode-pools"))),
+)]
+async fn remove(
+    State(cloud): State<Arc<Cloud>>,
+    caller: Caller,
+    Path((pool, id)): Path<(String, String)>,
+    params: Params,
+) -> Result<Response, Error> {
+    let leave = leave(&params)?;
+    Ok(accepted(&delete(&cloud, &caller, (&pool, &id), leave).await?))
 }

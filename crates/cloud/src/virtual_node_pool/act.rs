@@ -1,13 +1,14 @@
 //! Observes a pool and does what the diff says. Every step is safe to repeat.
 
 use super::{
-    LifecycleState, Pool, node,
-    reconcile::{Action, NodeView, ObjectView, Observed, diff},
+    LifecycleState, Pool, cycling, node,
+    reconcile::{Action, NodeView, ObjectView, Observed, Shortage, diff},
     store,
 };
 use crate::{
     Cloud, Error,
     cluster::store::{Terms, terms_all_tenants},
+    supply,
     virtual_node::VirtualNode,
     work_request::{self, Status},
 };
@@ -29,12 +30,17 @@ use std::{sync::Arc, time::Duration};
 const AGAIN: Duration = Duration::from_millis(20);
 /// Pause while pods leave; Node events come by themselves.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// Pause while nothing can be done but to see whether hosts or nodes are well again.
+const LOOK_SELDOM: Duration = Duration::from_secs(5);
 /// Nodes added in one run: the others follow in the next ones, and a caller's change is seen in between.
 const ADDITIONS: usize = 200;
 /// Nodes worked on at a time; each may need a database connection.
 const TOGETHER: usize = 8;
 /// Evictions begun in one run: a full node's pods do not all stop in the same moment.
 const EVICTIONS: usize = 100;
+
+/// How far a node's deletion is said to be while it is drained, in per cent.
+const HALF: f32 = 50.0;
 
 /// One run for a pool.
 pub(crate) async fn run(cloud: &Cloud, id: &VirtualNodePoolId) -> Result<Next, Error> {
@@ -50,7 +56,7 @@ pub(crate) async fn run(cloud: &Cloud, id: &VirtualNodePoolId) -> Result<Next, E
     let rows = store::nodes(&cloud.db, id).await?;
     // After the pool: who changes this gives the pools another version, so nothing is concluded from an old answer.
     let terms = terms_all_tenants(&cloud.db, &pool.cluster_id).await?;
-    let observed = observe(&pool, &rows, cluster.as_deref(), terms);
+    let observed = observe((cloud, terms), &pool, &rows, cluster.as_deref());
     let now = cloud.now_ms();
     let actions = diff(&observed, now);
     let actor = Actor::system("system:cloud-controller-manager");
@@ -62,9 +68,11 @@ pub(crate) async fn run(cloud: &Cloud, id: &VirtualNodePoolId) -> Result<Next, E
         return Ok(Next::After(AGAIN));
     }
     let moved = actions.iter().any(|action| !matches!(action, Action::Evict(_) | Action::Mark(..)));
+    let rests = pool.work_request_id.is_none() && rows.iter().all(|row| row.state != LifecycleState::Deleting);
     Ok(match pool.state {
         _ if moved => Next::After(AGAIN),
         LifecycleState::Active => Next::Settled,
+        LifecycleState::NeedsAttention if rests => Next::After(LOOK_SELDOM),
         _ => Next::After(LOOK_AGAIN),
     })
 }
@@ -77,7 +85,7 @@ fn kind(group: &str, version: &str, plural: &str) -> &'static Kind {
     kube_schema::by_plural(group, version, plural).expect("nodes and pods are built in")
 }
 
-fn observe(pool: &Pool, rows: &[VirtualNode], cluster: Option<&Cluster>, terms: Terms) -> Observed {
+fn observe((cloud, terms): (&Cloud, Terms), pool: &Pool, rows: &[VirtualNode], cluster: Option<&Cluster>) -> Observed {
     let view = |row: &VirtualNode| {
         let object = cluster.and_then(|cluster| cluster.get(&node_key(&row.node_name)));
         NodeView {
@@ -87,6 +95,8 @@ fn observe(pool: &Pool, rows: &[VirtualNode], cluster: Option<&Cluster>, terms: 
             details: row.details.clone(),
             state_ms: row.state_ms,
             place: (row.availability_domain.clone(), row.fault_domain.clone()),
+            drain_ms: row.drain_ms,
+            forced: row.forced,
             object: cluster.zip(object).map(|(cluster, object)| look_at((pool, terms), row, cluster, &object)),
         }
     };
@@ -103,22 +113,52 @@ fn observe(pool: &Pool, rows: &[VirtualNode], cluster: Option<&Cluster>, terms: 
         works: pool.work_request_id.is_some(),
         nodes: rows.iter().map(view).collect(),
         places: pool.spec.placement_configurations.iter().flat_map(faults).collect(),
+        drain_ms: i64::try_from(cloud.config.drain_within.as_millis()).unwrap_or(i64::MAX),
+        cycling: cycling::steps(pool.spec.virtual_node_pool_cycling_details.as_ref(), pool.size),
+        short: short(&cloud.supply.shortage(), pool, rows),
     }
+}
+
+/// Of what hosts are short for a pool.
+fn short(shortage: &supply::Shortage, pool: &Pool, rows: &[VirtualNode]) -> Option<Shortage> {
+    let shape = node::shape(pool);
+    if shortage.shapes.contains(shape) && pool.size > 0 {
+        return Some(Shortage::Shape(format!("hosts are short: no host offers {shape}")));
+    }
+    let of = |row: &VirtualNode| shortage.waiting.get(&(pool.cluster_id.as_str().to_owned(), row.node_name.clone()));
+    let waiting: Vec<_> = if shortage.waiting.is_empty() { vec![] } else { rows.iter().filter_map(of).collect() };
+    let reason = waiting.iter().map(|(_, reason)| reason).max()?;
+    let pods: usize = waiting.iter().map(|(pods, _)| pods).sum();
+    let (pods, nodes) = (count(pods, "pod waits", "pods wait"), count(waiting.len(), "virtual node", "virtual nodes"));
+    Some(Shortage::Room(format!("hosts are short: {pods} for room on {nodes} ({reason})")))
+}
+
+fn count(number: usize, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
 }
 
 fn look_at((pool, terms): (&Pool, Terms), row: &VirtualNode, cluster: &Cluster, object: &Object) -> ObjectView {
     let value = object.value();
     // Counting pods costs a pass over all of them: only who must wait for them, or choose, does it.
     let leaves = matches!(row.state, LifecycleState::Deleting);
-    let chooses = matches!(pool.state, LifecycleState::Updating | LifecycleState::Deleting);
+    let chooses = matches!(pool.state, LifecycleState::Updating | LifecycleState::Deleting)
+        || (pool.state == LifecycleState::NeedsAttention && pool.work_request_id.is_some());
     ObjectView {
         ready: node::readiness(&value),
         cordoned: value.pointer("/spec/unschedulable") == Some(&Value::Bool(true)),
-        pods: if leaves || chooses { pods_on(cluster, &row.node_name).len() } else { 0 },
+        pods: if leaves || chooses { pods_to_move(cluster, &row.node_name).len() } else { 0 },
         stale: node::retemplate(pool, terms.key_generation, &value).is_some(),
+        outdated: node::is_outdated(pool, &value),
         behind: node::behind(pool, &value),
         address: node::internal_ip(&value),
     }
+}
+
+/// Pods that a drain moves: those of DaemonSets are made for their node, and would only be made anew.
+fn pods_to_move(cluster: &Cluster, node: &str) -> Vec<Arc<Object>> {
+    let mut pods = pods_on(cluster, node);
+    pods.retain(|pod| !pod.meta.owners.iter().any(|owner| owner.kind == "DaemonSet"));
+    pods
 }
 
 /// Pods on a node that have not ended.
@@ -204,10 +244,8 @@ impl Run<'_> {
                 self.patch_node(id, |current| node::retemplate(self.pool, self.terms.key_generation, current)).await?
             }
             Action::Retire(id) => self.mark(id, LifecycleState::Deleting, None, None).await?,
-            Action::Cordon(id) => {
-                let cordon = |_: &Value| Some(json!({"spec": {"unschedulable": true}}));
-                self.patch_node(id, cordon).await?;
-            }
+            Action::Cordon(id) => self.cordon(id).await?,
+            Action::Restore(id) => self.restore(id).await?,
             Action::Evict(id) => self.evict(id).await?,
             Action::Remove(id) => self.remove(id).await?,
             Action::Mark(id, state, details, address) => {
@@ -257,6 +295,10 @@ impl Run<'_> {
             state: LifecycleState::Creating,
             details: None,
             private_ip: None,
+            drain_ms: None,
+            forced: true,
+            shrinks: false,
+            work_request_id: None,
             created_ms: self.now,
             state_ms: self.now,
         }
@@ -286,9 +328,17 @@ impl Run<'_> {
         done.map(drop).map_err(Error::from)
     }
 
+    async fn cordon(&self, id: &VirtualNodeId) -> Result<(), Error> {
+        self.patch_node(id, |_| Some(json!({"spec": {"unschedulable": true}}))).await?;
+        let Some((row, cluster)) = self.row(id) else { return Ok(()) };
+        let pods = count(pods_to_move(cluster, &row.node_name).len(), "pod", "pods");
+        self.log_of(row, &format!("draining virtual node {}: {pods} to move", row.node_name)).await
+    }
+
     async fn evict(&self, id: &VirtualNodeId) -> Result<(), Error> {
         let Some((row, cluster)) = self.row(id) else { return Ok(()) };
-        let leaving = pods_on(cluster, &row.node_name);
+        let leaving = pods_to_move(cluster, &row.node_name);
+        let mut held = 0;
         for pod in leaving.iter().filter(|pod| pod.meta.deletion.is_none()).take(EVICTIONS) {
             let (namespace, name) = (&*pod.key.namespace, &*pod.key.name);
             if self.terms.paused {
@@ -299,26 +349,61 @@ impl Run<'_> {
             }
             match ops::evict(cluster, namespace, name, &DeleteOptions::default(), &self.actor).await {
                 Ok(()) => {}
-                // A disruption budget says "not now", or the pod is gone: the next look tells.
-                Err(refusal) if matches!(refusal.reason(), "TooManyRequests" | "NotFound") => {}
+                // A disruption budget says "not now": the next look tells.
+                Err(refusal) if refusal.reason() == "TooManyRequests" => held += 1,
+                Err(refusal) if refusal.reason() == "NotFound" => {}
                 Err(refusal) => return Err(refusal.into()),
             }
         }
-        Ok(())
+        let pods = count(leaving.len(), "pod is left", "pods are left");
+        let details = match held {
+            0 => format!("draining: {pods}"),
+            held => format!("draining: {pods}, {held} of them held by disruption budgets"),
+        };
+        if row.details.as_ref() == Some(&details) {
+            return Ok(());
+        }
+        self.mark(id, LifecycleState::Deleting, Some(&details), None).await
     }
 
     async fn remove(&self, id: &VirtualNodeId) -> Result<(), Error> {
-        if let Some((row, cluster)) = self.row(id) {
-            for pod in pods_on(cluster, &row.node_name) {
+        let Some(row) = self.rows.iter().find(|row| row.id == *id) else { return Ok(()) };
+        if let Some(cluster) = &self.cluster {
+            let left = pods_on(cluster, &row.node_name);
+            for pod in &left {
                 let (namespace, name) = (&*pod.key.namespace, &*pod.key.name);
                 let pods = kind("", "v1", "pods");
                 gone(ops::delete(cluster, pods, namespace, name, &DeleteOptions::now(), &self.actor).await)?;
             }
             let nodes = kind("", "v1", "nodes");
             gone(ops::delete(cluster, nodes, "", &row.node_name, &DeleteOptions::now(), &self.actor).await)?;
-            self.log(&format!("removed virtual node {}", row.node_name)).await?;
+            let with = match left.len() {
+                0 => String::new(),
+                left => format!(" with {} that had not left in time", count(left, "pod", "pods")),
+            };
+            self.log_of(row, &format!("removed virtual node {}{with}", row.node_name)).await?;
         }
-        self.mark(id, LifecycleState::Deleted, None, None).await
+        let mut txn = self.cloud.db.begin().await?;
+        store::settle_node(&mut txn, id, LifecycleState::Deleted, None, None, self.now).await?;
+        if let Some(work) = &row.work_request_id {
+            work_request::store::finish(&mut txn, work, Status::Succeeded, "virtual node deleted", self.now).await?;
+        }
+        Ok(txn.commit().await?)
+    }
+
+    /// A node whose pods did not leave in time, and that must not go with them, is what it was before.
+    async fn restore(&self, id: &VirtualNodeId) -> Result<(), Error> {
+        let Some((row, cluster)) = self.row(id) else { return Ok(()) };
+        let left = count(pods_to_move(cluster, &row.node_name).len(), "pod", "pods");
+        let why = format!("virtual node {} stays: {left} did not leave it in time", row.node_name);
+        self.patch_node(id, |_| Some(json!({"spec": {"unschedulable": null}}))).await?;
+        let mut txn = self.cloud.db.begin().await?;
+        if store::restore_node(&mut txn, id, &why, self.now).await?
+            && let Some(work) = &row.work_request_id
+        {
+            work_request::store::finish(&mut txn, work, Status::Failed, &why, self.now).await?;
+        }
+        Ok(txn.commit().await?)
     }
 
     async fn mark(
@@ -351,6 +436,13 @@ impl Run<'_> {
         let Some(work) = &self.pool.work_request_id else { return Ok(()) };
         let mut connection = self.cloud.db.acquire().await?;
         Ok(work_request::store::progress(&mut connection, work, self.percent(more)).await?)
+    }
+
+    /// Notes a step of a node in the work that it belongs to: its own, else the pool's.
+    async fn log_of(&self, row: &VirtualNode, message: &str) -> Result<(), Error> {
+        let Some(work) = &row.work_request_id else { return self.log(message).await };
+        let mut connection = self.cloud.db.acquire().await?;
+        Ok(work_request::store::log(&mut connection, work, message, HALF, self.now).await?)
     }
 
     async fn log(&self, message: &str) -> Result<(), Error> {

@@ -113,10 +113,17 @@ async fn update(
     path = "/virtualNodePools/{virtualNodePoolId}",
     tag = "Virtual node pools",
     operation_id = "delete_virtual_node_pool",
-    params(("virtualNodePoolId" = String, Path, description = "The pool")),
+    params(("virtualNodePoolId" = String, Path, description = "The pool"), ("overrideEvictionGraceDurationVnp" = Option<String>, Query, description = "How long pods get to leave its nodes, as disruption budgets let them: PT0M to PT60M, the default"), ("isForceDeletionAfterOverrideGraceDurationVnp" = Option<bool>, Query, description = "Only true: nodes go with the pods that are left then")),
     responses((status = 202, description = "Accepted", headers(("opc-work-request-id" = String, description = "Follows the work")))),
     extensions(("x-hako-access" = json!("manage cluster-virtualnode-pools"))),
 )]
-async fn remove(State(cloud): State<Arc<Cloud>>, caller: Caller, Path(id): Path<String>) -> Result<Response, Error> {
-    Ok(accepted(&operation::delete(&cloud, &caller, &id).await?))
+async fn remove(
+    State(cloud): State<Arc<Cloud>>,
+    caller: Caller,
+    Path(id): Path<String>,
+    params: Params,
+) -> Result<Response, Error> {
+    let drain_ms = operation::eviction_grace(&params, "overrideEvictionGraceDurationVnp")?;
+    operation::require_force(&params)?;
+    Ok(accepted(&operation::delete(&cloud, &caller, &id, drain_ms).await?))
 }

@@ -2,7 +2,7 @@
 
 use super::{Pool, wire::Taint};
 use crate::{catalog, virtual_node::VirtualNode};
-use domain::{VirtualNodeId, VirtualNodePoolId};
+use domain::{SHAPE_LABEL, VirtualNodeId, VirtualNodePoolId};
 use kube_store::Meta;
 use serde_json::{Map, Value, json};
 
@@ -32,9 +32,7 @@ const RESERVED_DOMAINS: &[&str] =
 /// True for label keys that a pool may not set.
 pub(crate) fn is_reserved(key: &str) -> bool {
     let domain = key.split_once('/').map(|(domain, _)| domain);
-    RESERVED.contains(&key)
-        || key == "node.kubernetes.io/instance-type"
-        || domain.is_some_and(|domain| RESERVED_DOMAINS.contains(&domain))
+    RESERVED.contains(&key) || key == SHAPE_LABEL || domain.is_some_and(|domain| RESERVED_DOMAINS.contains(&domain))
 }
 
 /// The pool that a Node belongs to.
@@ -55,7 +53,7 @@ pub(crate) fn name(pool: &str, id: &VirtualNodeId) -> String {
 
 /// A new Node of a pool, whose cluster's key has that generation.
 pub(crate) fn object((pool, key): (&Pool, u32), node: &VirtualNode, region: &str) -> Value {
-    let shape = pool.spec.pod_configuration.shape.as_deref().unwrap_or(catalog::DEFAULT_SHAPE);
+    let shape = shape(pool);
     let architecture = catalog::shape(shape).map_or("amd64", |shape| shape.architecture);
     let mut labels = json!({
         "type": "virtual-kubelet",
@@ -63,7 +61,7 @@ pub(crate) fn object((pool, key): (&Pool, u32), node: &VirtualNode, region: &str
         "kubernetes.io/os": "linux",
         "kubernetes.io/arch": architecture,
         "node-role.kubernetes.io/virtual-node": "",
-        "node.kubernetes.io/instance-type": shape,
+        SHAPE_LABEL: shape,
         "topology.kubernetes.io/region": region,
         "topology.kubernetes.io/zone": node.availability_domain,
         "oci.oraclecloud.com/fault-domain": node.fault_domain,
@@ -157,6 +155,21 @@ fn taint(taint: &Taint) -> Value {
     }
 }
 
+/// Whether a Node was made for a pool of other labels, taints, shape or version: what cycling replaces.
+pub(crate) fn is_outdated(pool: &Pool, current: &Value) -> bool {
+    let template_of = current.pointer("/metadata/annotations").and_then(|all| all[TEMPLATE_ANNOTATION].as_str());
+    let shape_of = current.pointer("/metadata/labels").and_then(|all| all[SHAPE_LABEL].as_str());
+    let version_of = current.pointer("/metadata/annotations").and_then(|all| all[VERSION_ANNOTATION].as_str());
+    template_of != Some(&template(pool))
+        || shape_of != Some(shape(pool))
+        || version_of.is_some_and(|version| version != pool.kubernetes_version)
+}
+
+/// Name of the shape of a pool's pods.
+pub(crate) fn shape(pool: &Pool) -> &str {
+    pool.spec.pod_configuration.shape.as_deref().unwrap_or(catalog::DEFAULT_SHAPE)
+}
+
 /// Whether a Node is Ready, and if not, why.
 pub(crate) fn readiness(node: &Value) -> Result<(), String> {
     let conditions = node.pointer("/status/conditions").and_then(Value::as_array).into_iter().flatten();
@@ -222,9 +235,30 @@ mod tests {
             state: LifecycleState::Creating,
             details: None,
             private_ip: None,
+            drain_ms: None,
+            forced: true,
+            shrinks: false,
+            work_request_id: None,
             created_ms: 0,
             state_ms: 0,
         }
+    }
+
+    #[test]
+    fn what_cycling_replaces_is_another_template_or_shape() {
+        let before = pool(&[("a", "1")], &[]);
+        let mut current = object((&before, 1), &node(&before), "local-1");
+        assert!(!is_outdated(&before, &current));
+        assert!(is_outdated(&pool(&[("a", "2")], &[]), &current));
+        assert!(is_outdated(&pool(&[("a", "1")], &[("t", "NoSchedule")]), &current));
+        let mut other = before.clone();
+        other.spec.pod_configuration.shape = Some("Pod.Standard3.Flex".into());
+        assert!(is_outdated(&other, &current));
+        let newer = Pool { kubernetes_version: "v1.99.0".into(), ..before.clone() };
+        assert!(is_outdated(&newer, &current));
+        // What users put on it is theirs.
+        current["metadata"]["labels"]["mine"] = json!("x");
+        assert!(!is_outdated(&before, &current));
     }
 
     #[test]

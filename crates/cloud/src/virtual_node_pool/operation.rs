@@ -1,7 +1,7 @@
 //! What callers do with pools: each is one transaction; the reconciler does the rest.
 
 use super::{
-    LifecycleState, Pool, apply, plan, store,
+    LifecycleState, Pool, apply, cycling, plan, store,
     wire::{CreatePoolDetails, Spec, UpdatePoolDetails},
 };
 use crate::{
@@ -11,7 +11,7 @@ use crate::{
     error::{invalid, not_found},
     network,
     quota::{self, Limit},
-    rest::{self, Caller},
+    rest::{self, Caller, Params},
     retry,
     work_request::{self, Operation, Status, WorkRequest},
     worker::Key,
@@ -67,8 +67,9 @@ pub(super) async fn update(cloud: &Cloud, caller: &Caller, id: &str, body: &[u8]
     let pool = lock(&mut txn, caller, id, Verb::Use).await?;
     caller.check_etag(&pool.etag())?;
     pool.require_settled()?;
-    let (size, spec) = (pool.size, pool.spec.clone());
+    let (size, spec, version) = (pool.size, pool.spec.clone(), pool.kubernetes_version.clone());
     let mut pool = apply(pool, details, &cluster, &cloud.config)?;
+    let upgraded = pool.kubernetes_version != version;
     if pool.spec != spec {
         check_network(&mut txn, caller, &cluster.vcn_id, &pool.spec).await?;
     }
@@ -76,7 +77,10 @@ pub(super) async fn update(cloud: &Cloud, caller: &Caller, id: &str, body: &[u8]
     quota::claim(&mut txn, caller, &pool.compartment_id, &[(Limit::VirtualNodes, more)]).await?;
     check_room(&mut txn, &pool, &cluster).await?;
     supersede(&mut txn, &pool, "the virtual node pool is being updated anew", now).await?;
-    let work = begin(Operation::PoolUpdate, &pool, now);
+    let cycles = cycling::steps(pool.spec.virtual_node_pool_cycling_details.as_ref(), pool.size).is_some();
+    let operation =
+        if cycles && (pool.spec != spec || upgraded) { Operation::PoolCycling } else { Operation::PoolUpdate };
+    let work = begin(operation, &pool, now);
     pool.work_request_id = Some(work.id.as_str().to_owned());
     pool.state = LifecycleState::Updating;
     pool.updated_ms = Some(now);
@@ -91,7 +95,13 @@ pub(super) async fn update(cloud: &Cloud, caller: &Caller, id: &str, body: &[u8]
 }
 
 /// Begins to delete a pool.
-pub(super) async fn delete(cloud: &Cloud, caller: &Caller, id: &str) -> Result<WorkRequestId, Error> {
+/// `drain_ms`: how long pods get to leave its nodes, if that is said.
+pub(super) async fn delete(
+    cloud: &Cloud,
+    caller: &Caller,
+    id: &str,
+    drain_ms: Option<i64>,
+) -> Result<WorkRequestId, Error> {
     let now = cloud.now_ms();
     let mut txn = cloud.db.begin().await?;
     let mut pool = lock(&mut txn, caller, id, Verb::Manage).await?;
@@ -108,9 +118,33 @@ pub(super) async fn delete(cloud: &Cloud, caller: &Caller, id: &str) -> Result<W
     let message = format!("deleting virtual node pool {:?}", pool.display_name);
     work_request::store::insert(&mut txn, &work, &message).await?;
     store::update(&mut txn, &pool).await?;
+    if let Some(drain_ms) = drain_ms {
+        store::drain_all(&mut txn, &pool.id, drain_ms).await?;
+    }
     txn.commit().await?;
     cloud.wake(Key::Pool(pool.cluster_id, pool.id));
     Ok(work.id)
+}
+
+/// A query parameter that says how long pods get to leave: an ISO 8601 duration. In milliseconds.
+/// Source: OKE's `overrideEvictionGraceDuration`, PT0M to PT60M.
+pub(crate) fn eviction_grace(params: &Params, name: &str) -> Result<Option<i64>, Error> {
+    let Some(text) = params.get(name) else { return Ok(None) };
+    let iso = text.starts_with('P').then(|| text.parse::<jiff::SignedDuration>().ok()).flatten();
+    let fits = iso.map(|grace| grace.as_millis()).filter(|grace| (0..=3_600_000).contains(grace));
+    let grace = fits.and_then(|grace| i64::try_from(grace).ok());
+    grace.map(Some).ok_or_else(|| invalid(format!("{name} must be a duration from PT0M to PT60M, not {text:?}")))
+}
+
+/// A pool's nodes go with it: it cannot be deleted only if all its pods can leave.
+pub(super) fn require_force(params: &Params) -> Result<(), Error> {
+    let name = "isForceDeletionAfterOverrideGraceDurationVnp";
+    match params.one_of(name, &[("true", true), ("false", false)])? {
+        Some(false) => Err(invalid(format!(
+            "{name}: a pool's nodes go with the pods that are left when the grace ends; leave it out, or say true"
+        ))),
+        Some(true) | None => Ok(()),
+    }
 }
 
 /// The caller's pool.
@@ -155,6 +189,7 @@ async fn check_room(txn: &mut PgConnection, pool: &Pool, cluster: &cluster::Clus
     Err(oci::Error::limit_exceeded(message).into())
 }
 
-async fn lock(txn: &mut PgConnection, caller: &Caller, id: &str, verb: Verb) -> Result<Pool, Error> {
+/// The caller's pool, locked until the transaction ends.
+pub(crate) async fn lock(txn: &mut PgConnection, caller: &Caller, id: &str, verb: Verb) -> Result<Pool, Error> {
     caller.admit(verb, store::lock(txn, &caller.principal.tenant_id, id).await?, id)
 }

@@ -12,7 +12,7 @@ use sqlx::{PgConnection, PgExecutor, PgPool, Postgres, QueryBuilder, Row, postgr
 const COLUMNS: &str = "id, tenancy_id, compartment_id, cluster_id, display_name, kubernetes_version, size, \
     lifecycle_state, lifecycle_details, spec, version, work_request_id, created_ms, updated_ms, state_ms";
 const NODE_COLUMNS: &str = "id, pool_id, cluster_id, node_name, availability_domain, fault_domain, subnet_id, \
-    lifecycle_state, lifecycle_details, private_ip, created_ms, state_ms";
+    lifecycle_state, lifecycle_details, private_ip, drain_ms, forced, shrinks, work_request_id, created_ms, state_ms";
 
 fn read(row: &PgRow) -> Result<Pool, sqlx::Error> {
     Ok(Pool {
@@ -46,6 +46,10 @@ fn read_node(row: &PgRow) -> Result<VirtualNode, sqlx::Error> {
         state: word(row, "lifecycle_state")?,
         details: row.try_get("lifecycle_details")?,
         private_ip: row.try_get("private_ip")?,
+        drain_ms: row.try_get("drain_ms")?,
+        forced: row.try_get("forced")?,
+        shrinks: row.try_get("shrinks")?,
+        work_request_id: row.try_get("work_request_id")?,
         created_ms: row.try_get("created_ms")?,
         state_ms: row.try_get("state_ms")?,
     })
@@ -87,7 +91,7 @@ pub(super) async fn insert(db: &mut PgConnection, pool: &Pool) -> Result<(), sql
 }
 
 /// Stores what a caller changed.
-pub(super) async fn update(db: &mut PgConnection, pool: &Pool) -> Result<(), sqlx::Error> {
+pub(crate) async fn update(db: &mut PgConnection, pool: &Pool) -> Result<(), sqlx::Error> {
     sqlx::query(
         "update virtual_node_pools set display_name = $2, size = $3, spec = $4, lifecycle_state = $5,
                 lifecycle_details = null, work_request_id = $6, updated_ms = $7, state_ms = $8, version = version + 1,
@@ -231,7 +235,9 @@ pub(crate) async fn delete_with_cluster(
     now_ms: i64,
 ) -> Result<(), sqlx::Error> {
     let rows = sqlx::query(
-        "select work_request_id from virtual_node_pools where cluster_id = $1 and work_request_id is not null",
+        "select work_request_id from virtual_node_pools where cluster_id = $1 and work_request_id is not null
+         union all
+         select work_request_id from virtual_nodes where cluster_id = $1 and work_request_id is not null",
     )
     .bind(cluster.as_str())
     .fetch_all(&mut *db)
@@ -349,7 +355,7 @@ pub(super) async fn insert_nodes(db: &mut PgConnection, nodes: &[VirtualNode]) -
     Ok(())
 }
 
-/// Moves a node to another state.
+/// Moves a node to another state. One that goes stays so: a caller may have said so since it was read.
 pub(super) async fn settle_node(
     db: &mut PgConnection,
     id: &VirtualNodeId,
@@ -362,7 +368,8 @@ pub(super) async fn settle_node(
         "update virtual_nodes set lifecycle_state = $2, lifecycle_details = $3,
                 private_ip = coalesce($4, private_ip),
                 state_ms = case when lifecycle_state = $2 then state_ms else $5 end
-          where id = $1 and lifecycle_state <> 'DELETED'",
+          where id = $1 and lifecycle_state <> 'DELETED'
+            and (lifecycle_state <> 'DELETING' or $2 in ('DELETING', 'DELETED'))",
     )
     .bind(id.as_str())
     .bind(to.as_str())
@@ -372,6 +379,110 @@ pub(super) async fn settle_node(
     .execute(db)
     .await?;
     Ok(())
+}
+
+/// How a node is to go.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Leave {
+    /// How long its pods get to leave it, if that was said.
+    pub(crate) drain_ms: Option<i64>,
+    /// It goes even if pods are left on it then.
+    pub(crate) forced: bool,
+    /// The pool was made smaller by it.
+    pub(crate) shrinks: bool,
+}
+
+/// Lets a node go, as the work `work` wants.
+pub(crate) async fn retire_node(
+    db: &mut PgConnection,
+    id: &VirtualNodeId,
+    leave: &Leave,
+    work: &str,
+    now_ms: i64,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "update virtual_nodes set lifecycle_state = 'DELETING', lifecycle_details = null, state_ms = $6,
+                drain_ms = $2, forced = $3, shrinks = $4, work_request_id = $5
+          where id = $1",
+    )
+    .bind(id.as_str())
+    .bind(leave.drain_ms)
+    .bind(leave.forced)
+    .bind(leave.shrinks)
+    .bind(work)
+    .bind(now_ms)
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// A node that was to go stays; the pool gets the size back that it lost by it. False if it is gone or stays already.
+pub(super) async fn restore_node(
+    db: &mut PgConnection,
+    id: &VirtualNodeId,
+    details: &str,
+    now_ms: i64,
+) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query(
+        "with node as (
+             update virtual_nodes n set lifecycle_state = 'ACTIVE', lifecycle_details = $2, state_ms = $3,
+                    drain_ms = null, forced = true, shrinks = false, work_request_id = null
+               from virtual_nodes old
+              where n.id = $1 and old.id = n.id and n.lifecycle_state = 'DELETING'
+             returning n.pool_id, old.shrinks)
+         update virtual_node_pools p set size = p.size + case when node.shrinks then 1 else 0 end, version = version + 1
+           from node where p.id = node.pool_id",
+    )
+    .bind(id.as_str())
+    .bind(details)
+    .bind(now_ms)
+    .execute(db)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Says how long the pods of a pool's nodes get to leave them.
+pub(super) async fn drain_all(
+    db: &mut PgConnection,
+    pool: &VirtualNodePoolId,
+    drain_ms: i64,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "update virtual_nodes set drain_ms = $2, forced = true where pool_id = $1 and lifecycle_state <> 'DELETED'",
+    )
+    .bind(pool.as_str())
+    .bind(drain_ms)
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// ACTIVE pools of these clusters or with pods of these shapes, with their clusters.
+pub(crate) async fn of_all_tenants(
+    db: &PgPool,
+    clusters: &[String],
+    shapes: &[String],
+) -> Result<Vec<(ClusterId, VirtualNodePoolId)>, sqlx::Error> {
+    let rows = sqlx::query(
+        "select id, cluster_id from virtual_node_pools
+          where lifecycle_state = 'ACTIVE' and (cluster_id = any($1) or spec #>> '{podConfiguration,shape}' = any($2))",
+    )
+    .bind(clusters)
+    .bind(shapes)
+    .fetch_all(db)
+    .await?;
+    rows.iter().map(|row| Ok((column(row, "cluster_id")?, column(row, "id")?))).collect()
+}
+
+/// The same node as [`get_node`], locked until the transaction ends.
+pub(crate) async fn lock_node(
+    db: &mut PgConnection,
+    pool: &VirtualNodePoolId,
+    id: &str,
+) -> Result<Option<VirtualNode>, sqlx::Error> {
+    let mut query = select_nodes("pool_id = ");
+    query.push_bind(pool.as_str().to_owned()).push(" and id = ").push_bind(id.to_owned()).push(" for update");
+    query.build().fetch_optional(db).await?.as_ref().map(read_node).transpose()
 }
 
 /// Nodes of a pool that are not DELETED, oldest first.

@@ -27,6 +27,13 @@ wire! {
         freeform_tags: FreeformTags,
         defined_tags: DefinedTags,
     }
+    /// How nodes are replaced when the pool's labels, taints, shape or places change: numbers, or per cent of its size.
+    #[schema(as = VirtualNodePoolCyclingDetails)]
+    CyclingDetails {
+        maximum_unavailable: String,
+        maximum_surge: String,
+        is_virtual_node_cycling_enabled: bool,
+    }
     /// What an update may change.
     #[schema(as = UpdateVirtualNodePoolDetails)]
     UpdatePoolDetails {
@@ -42,6 +49,7 @@ wire! {
         freeform_tags: FreeformTags,
         defined_tags: DefinedTags,
         virtual_node_tags: VirtualNodeTags,
+        virtual_node_pool_cycling_details: CyclingDetails,
     }
 }
 
@@ -82,6 +90,7 @@ pub(crate) struct CreatePoolDetails {
     pub(crate) freeform_tags: Option<FreeformTags>,
     pub(crate) defined_tags: Option<DefinedTags>,
     pub(crate) virtual_node_tags: Option<VirtualNodeTags>,
+    pub(crate) virtual_node_pool_cycling_details: Option<CyclingDetails>,
 }
 
 /// What is kept of a pool as its caller gave it.
@@ -97,6 +106,7 @@ pub(crate) struct Spec {
     pub(crate) freeform_tags: FreeformTags,
     pub(crate) defined_tags: DefinedTags,
     pub(crate) virtual_node_tags: Option<VirtualNodeTags>,
+    pub(crate) virtual_node_pool_cycling_details: Option<CyclingDetails>,
 }
 
 /// A pool as get and list show it.

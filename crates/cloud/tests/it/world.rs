@@ -1,7 +1,7 @@
 //! One control in small: everything but the listeners and the controllers.
 
 use axum::{Router, body::Body};
-use cloud::{Cloud, Directory, Hosts};
+use cloud::{Cloud, Directory, Hosts, Supply};
 use domain::{ClusterId, PRINCIPAL_HEADER, Principal, SystemClock, TenantId, UserId};
 use fleet::{ClusterNetwork, Fleet, FleetConfig, NetworkDirectory};
 use futures::future::BoxFuture;
@@ -11,7 +11,11 @@ use kube_store::{Limits, StoreConfig, Stores};
 use runtime::{CancellationToken, Peer};
 use sealing::Sealer;
 use serde_json::Value;
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 use tower::ServiceExt;
 
 /// A key that `openssl genpkey -algorithm ed25519` could have made.
@@ -39,6 +43,8 @@ pub struct World {
     pub db: sqlx::PgPool,
     pub stores: Arc<Stores>,
     pub router: Router,
+    /// What hosts offer: there are none here. All shapes, and nobody waits.
+    pub supply: Arc<Mutex<Supply>>,
     stop: CancellationToken,
 }
 
@@ -101,12 +107,15 @@ impl World {
             host_names: Some(cloud::HostNames { domain: "clusters.example".into(), sealer: Arc::clone(&seal) }),
             ..cloud::Config::default()
         };
-        let hosts = Hosts::new(fleet, sealer);
+        let shapes = ["Standard.E4", "Standard.E3", "Standard3", "Standard.A1"];
+        let shapes = shapes.into_iter().map(|name| format!("Pod.{name}.Flex")).collect();
+        let supply = Arc::new(Mutex::new(Supply { shapes, waiting: BTreeMap::new() }));
+        let hosts = Hosts::new(fleet, sealer).with_supply(Arc::clone(&supply));
         let clock = Arc::new(SystemClock);
         let cloud = Cloud::new(db.clone(), Arc::clone(&stores), directory, hosts, clock, config);
         let router = cloud::router(Arc::clone(&cloud));
         tokio::spawn(cloud.run(stop.clone()));
-        Self { db, stores, router, stop }
+        Self { db, stores, router, supply, stop }
     }
 
     /// A tenant of its own, with a user.

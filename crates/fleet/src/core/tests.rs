@@ -23,6 +23,7 @@ pub(crate) fn row(uid: &str) -> Row {
         host: None,
         address: None,
         network: "c".into(),
+        availability_domain: String::new(),
         range: "10.244.0.0/16".into(),
         fault_domain: String::new(),
         ocpu_milli: 125,
@@ -185,6 +186,70 @@ fn an_agent_that_restarts_during_a_removal_keeps_the_address_leased() {
         &["h<sync run {} stop {\"p:false\"}", "p REMOVING", "p REMOVING"],
     );
     assert_eq!(core.rows["p"].pod_status, "{}", "no status is no news");
+}
+
+#[test]
+fn who_waits_is_told_why_and_counted_until_there_is_room() {
+    let mut core = core();
+    let placed = |uid: &str, gib: u64| {
+        let mut row = row(uid);
+        (row.body.node_name, row.body.shape) = ("n".into(), "Pod.Standard3.Flex".into());
+        (row.fault_domain, row.memory_bytes) = ("1".into(), gib << 30);
+        row
+    };
+    let mut intel = host("h", "1", 8);
+    check(&mut core, |c, e| _ = c.put(placed("p", 6), e), &["p WAITING"]);
+    assert_eq!(core.supply().shapes, BTreeSet::new());
+    let waiting = core.supply().waiting[&("c".to_owned(), "n".to_owned())].clone();
+    assert_eq!(waiting, Waiting { pods: 1, reason: "no capacity: no host is connected".into() });
+    // Of another shape only: the reason is another one, and told.
+    intel.labels.insert(domain::SHAPES_LABEL.into(), "Standard.E4.Flex".into());
+    check(&mut core, |c, e| c.connect(intel.clone(), vec![], e), &["h<sync run {} stop {}", "p WAITING"]);
+    assert_eq!(core.rows["p"].reason, "no capacity: no host offers Pod.Standard3.Flex");
+    assert_eq!(core.supply().shapes, BTreeSet::from(["Pod.Standard.E4.Flex"]));
+    intel.labels.insert(domain::SHAPES_LABEL.into(), "Standard3.Flex".into());
+    let mut effects = Effects::default();
+    core.connect(intel, vec![], &mut effects);
+    core.put(placed("q", 6), &mut effects);
+    let waiting = core.supply().waiting[&("c".to_owned(), "n".to_owned())].clone();
+    assert_eq!(waiting, Waiting { pods: 1, reason: "no capacity in 1: waiting for room".into() });
+    core.remove("p", 0, &mut effects);
+    core.status(&HostId("h".into()), status("p", true), &mut effects);
+    core.place_waiting(&mut effects);
+    assert_eq!(core.supply(), Supply { shapes: BTreeSet::from(["Pod.Standard3.Flex"]), waiting: BTreeMap::new() });
+}
+
+#[test]
+fn a_fault_domain_that_fell_silent_makes_nobody_wait() {
+    let mut core = core();
+    let mut effects = Effects::default();
+    core.connect(host("full", "1", 1), vec![], &mut effects);
+    core.connect(Host { seen: Instant::now() + Duration::from_secs(60), ..host("free", "2", 8) }, vec![], &mut effects);
+    let mut wish = Row { memory_bytes: 4 << 30, fault_domain: "1".into(), ..row("p") };
+    wish.body.node_name = "n".into();
+    core.put(wish, &mut effects);
+    assert_eq!(core.rows["p"].phase, Phase::Waiting);
+    let later = core.hosts[&HostId("full".into())].seen + Duration::from_secs(10);
+    core.judge(later, 0, PATIENCE, &mut effects);
+    assert_eq!(core.rows["p"].host, Some(HostId("free".into())));
+}
+
+#[test]
+fn a_resized_pod_takes_what_it_asks_for_now() {
+    let mut core = core();
+    let mut effects = Effects::default();
+    core.connect(host("h", "1", 8), vec![], &mut effects);
+    let sized = |uid: &str, generation: u64, gib: u64| {
+        let mut row = row(uid);
+        (row.body.generation, row.memory_bytes) = (generation, gib << 30);
+        row
+    };
+    core.put(sized("p", 1, 6), &mut effects);
+    core.put(sized("q", 1, 4), &mut effects);
+    assert_eq!(core.rows["q"].phase, Phase::Waiting);
+    core.put(sized("p", 2, 3), &mut effects);
+    core.place_waiting(&mut effects);
+    assert_eq!((core.rows["q"].phase, core.rows["p"].memory_bytes), (Phase::Placed, 3 << 30));
 }
 
 #[test]

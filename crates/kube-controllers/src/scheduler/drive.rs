@@ -6,6 +6,7 @@ use crate::action::{Action, Note, Plan, Target, reference};
 use crate::key::{Key, Keys};
 use crate::view;
 use crate::world::{Memory, World, nodes};
+use domain::{BILLED_SIZE_EVENT, Bill, SHAPE_LABEL};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use kube_store::{Cluster, Event, PutError, Txn};
@@ -67,11 +68,14 @@ pub(crate) async fn reconcile(world: &World, key: &Key) -> Result<Next, Fault> {
         }
     }
     let (placed, waiting) = (bindings.len(), pods.len() - bindings.len());
-    for (target, node) in bind(&cluster, bindings, world.now()).await? {
+    for Bound { target, node, bill } in bind(&cluster, bindings, world.now()).await? {
         let Some(pod) = pods.get(&target.uid) else { continue };
         let name = format!("{}/{}", target.namespace, target.name);
         let message = format!("Successfully assigned {name} to {node}");
         world.recorder.record(cluster.id(), note(pod, "Normal", "Scheduled", message));
+        if let Some(bill) = bill {
+            world.recorder.record(cluster.id(), note(pod, "Normal", BILLED_SIZE_EVENT, bill.message()));
+        }
     }
     act(world, &cluster, plan).await?;
     Ok(if placed > 0 && waiting > 0 { Next::After(AGAIN) } else { Next::Settled })
@@ -104,20 +108,24 @@ fn explain(pod: &Pod, target: &Target, why: &str, now: Timestamp, plan: &mut Pla
     plan.actions.push(Action::Record(note(pod, "Warning", "FailedScheduling", why.to_owned())));
 }
 
+/// A pod that got its node.
+struct Bound {
+    target: Target,
+    node: String,
+    /// What it is billed as, if the node is a virtual one.
+    bill: Option<Bill>,
+}
+
 /// Binds all pods that still wait, and returns those.
-async fn bind(
-    cluster: &Cluster,
-    bindings: Vec<(Target, String)>,
-    now: Timestamp,
-) -> Result<Vec<(Target, String)>, Fault> {
+async fn bind(cluster: &Cluster, bindings: Vec<(Target, String)>, now: Timestamp) -> Result<Vec<Bound>, Fault> {
     if bindings.is_empty() {
         return Ok(Vec::new());
     }
     let bound = cluster.write(move |txn| {
         let mut bound = Vec::with_capacity(bindings.len());
         for (target, node) in bindings {
-            if bind_one(txn, &target, &node, now)? {
-                bound.push((target, node));
+            if let Some(bill) = bind_one(txn, &target, &node, now)? {
+                bound.push(Bound { target, node, bill });
             }
         }
         Ok::<_, PutError>(bound)
@@ -125,17 +133,19 @@ async fn bind(
     Ok(bound.await?)
 }
 
-/// False if the pod is gone, ending, or bound already.
-fn bind_one(txn: &mut Txn<'_>, target: &Target, node: &str, now: Timestamp) -> Result<bool, PutError> {
+/// `None` if the pod is gone, ending, or bound already; else what it is billed as, which is on it from now on.
+fn bind_one(txn: &mut Txn<'_>, target: &Target, node: &str, now: Timestamp) -> Result<Option<Option<Bill>>, PutError> {
     let key = key_of(target);
     let waits = |object: &Arc<kube_store::Object>| *object.meta.uid == *target.uid && object.meta.deletion.is_none();
-    let Some(object) = txn.get(&key).filter(waits) else { return Ok(false) };
+    let Some(object) = txn.get(&key).filter(waits) else { return Ok(None) };
     let mut value = object.value();
     let free = value["spec"]["nodeName"].as_str().is_none_or(str::is_empty);
-    if !free || txn.get(&kube_store::Key::new("nodes", "", node)).is_none() {
-        return Ok(false);
-    }
+    let Some(found) = txn.get(&kube_store::Key::new("nodes", "", node)).filter(|_| free) else { return Ok(None) };
     value["spec"]["nodeName"] = json!(node);
+    let bill = found.meta.labels.get(SHAPE_LABEL).and_then(|shape| Bill::of(&value, shape));
+    for (name, text) in bill.iter().flat_map(Bill::annotations) {
+        value["metadata"]["annotations"][name] = json!(text);
+    }
     let condition = json!({ "type": "PodScheduled", "status": "True", "lastTransitionTime": view::time_text(now) });
     match value["status"]["conditions"].as_array_mut() {
         Some(conditions) => {
@@ -145,5 +155,5 @@ fn bind_one(txn: &mut Txn<'_>, target: &Target, node: &str, now: Timestamp) -> R
         None => value["status"]["conditions"] = json!([condition]),
     }
     txn.put(key, value)?;
-    Ok(true)
+    Ok(Some(bill))
 }

@@ -3,6 +3,7 @@
 use super::affinity::Terms;
 use super::snapshot::{NodeInfo, PodInfo};
 use crate::{selector, view};
+use domain::Shape;
 use k8s_openapi::api::core::v1::{PodSpec, Taint};
 use std::fmt;
 
@@ -19,6 +20,8 @@ pub(super) enum Reason {
         resource: String,
         ever: bool,
     },
+    /// The pod is larger than the shape of the virtual node's pods allows.
+    Shape(&'static Shape),
     PodAffinity,
     PodAntiAffinity,
     ExistingAntiAffinity,
@@ -36,6 +39,11 @@ impl fmt::Display for Reason {
             Self::HostPorts => f.write_str("node(s) didn't have free ports for the requested pod ports"),
             Self::TooManyPods => f.write_str("Too many pods"),
             Self::Insufficient { resource, .. } => write!(f, "Insufficient {resource}"),
+            Self::Shape(shape) => write!(
+                f,
+                "node(s) of shape {}, of which a pod may have {} OCPU and {} GB",
+                shape.pod_name, shape.max_ocpus, shape.max_memory_gb
+            ),
             Self::PodAffinity => f.write_str("node(s) didn't match pod affinity rules"),
             Self::PodAntiAffinity => f.write_str("node(s) didn't match pod anti-affinity rules"),
             Self::ExistingAntiAffinity => f.write_str("node(s) didn't satisfy existing pods anti-affinity rules"),
@@ -51,7 +59,12 @@ impl Reason {
     /// Whether the node would refuse the pod even without any other pod on it: upstream's "unresolvable".
     pub(super) fn is_final(&self) -> bool {
         match self {
-            Self::Unschedulable | Self::Taint | Self::NodeAffinity | Self::PodAffinity | Self::SpreadLabel => true,
+            Self::Unschedulable
+            | Self::Taint
+            | Self::NodeAffinity
+            | Self::Shape(_)
+            | Self::PodAffinity
+            | Self::SpreadLabel => true,
             Self::Insufficient { ever, .. } => *ever,
             Self::HostPorts | Self::TooManyPods | Self::PodAntiAffinity | Self::ExistingAntiAffinity | Self::Spread => {
                 false
@@ -75,6 +88,9 @@ pub(super) fn reasons(pod: &PodInfo, node: &NodeInfo, terms: &Terms) -> Vec<Reas
     }
     if pod.host_ports.iter().any(|port| conflicts(port, node)) {
         return vec![Reason::HostPorts];
+    }
+    if let Some(shape) = node.shape.filter(|shape| shape.refusal(pod.size_on(shape)).is_some()) {
+        return vec![Reason::Shape(shape)];
     }
     let room = without_room(pod, node);
     if !room.is_empty() {

@@ -2,7 +2,9 @@
 
 use super::resources::{Resources, pod_requests};
 use crate::view;
-use k8s_openapi::api::core::v1::{Node, Pod, PodAffinityTerm, PodSpec, Taint};
+use domain::{ContainerSize, PodSize, Shape};
+use k8s_openapi::api::core::v1::{Container, Node, Pod, PodAffinityTerm, PodSpec, Taint};
+use k8s_openapi::apimachinery::pkg::api::resource as k8s;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
@@ -19,6 +21,8 @@ pub struct PodInfo {
     pub host_ports: Vec<(String, String, i32)>,
     /// It refuses to be near some pods.
     pub has_anti_affinity: bool,
+    /// Its size by the rule of virtual nodes, where an OCPU is one logical CPU and where it is two.
+    sizes: [PodSize; 2],
 }
 
 impl PodInfo {
@@ -35,7 +39,12 @@ impl PodInfo {
         let host_ports = host_ports.collect();
         let requests = pod_requests(spec);
         let has_anti_affinity = !required_anti_affinity(&pod).is_empty();
-        Self { pod, requests, host_ports, has_anti_affinity }
+        let sizes = [1, 2].map(|cpus| size(spec, cpus));
+        Self { pod, requests, host_ports, has_anti_affinity, sizes }
+    }
+
+    pub(super) fn size_on(&self, shape: &Shape) -> PodSize {
+        self.sizes[usize::from(shape.cpus_per_ocpu() > 1)]
     }
 
     pub(super) fn labels(&self) -> &BTreeMap<String, String> {
@@ -51,6 +60,27 @@ impl PodInfo {
     pub(super) fn owner(&self) -> Option<&str> {
         view::controller_uid(&self.pod.metadata)
     }
+}
+
+fn size(spec: &PodSpec, cpus_per_ocpu: u64) -> PodSize {
+    let sizes = |containers: &[Container]| containers.iter().map(container_size).collect::<Vec<_>>();
+    domain::pod_size(
+        &sizes(&spec.containers),
+        &sizes(spec.init_containers.as_deref().unwrap_or_default()),
+        cpus_per_ocpu,
+    )
+}
+
+fn container_size(container: &Container) -> ContainerSize {
+    let resources = container.resources.as_ref();
+    let limits = resources.and_then(|resources| resources.limits.as_ref());
+    let requests = resources.and_then(|resources| resources.requests.as_ref());
+    let amount = |name: &str| {
+        let of = |all: Option<&BTreeMap<String, k8s::Quantity>>| domain::Quantity::parse(&all?.get(name)?.0).ok();
+        of(limits).or_else(|| of(requests))
+    };
+    let sidecar = container.restart_policy.as_deref() == Some("Always");
+    ContainerSize { cpu: amount("cpu"), memory: amount("memory"), sidecar }
 }
 
 /// The terms by which a pod refuses the company of others.
@@ -72,6 +102,8 @@ pub struct NodeInfo {
     pub(super) pods: Vec<Arc<PodInfo>>,
     pub(super) owners: HashMap<String, usize>,
     pub(super) host_ports: BTreeSet<(String, String, i32)>,
+    /// Of a virtual node's pods.
+    pub(super) shape: Option<&'static Shape>,
 }
 
 impl NodeInfo {
@@ -91,6 +123,7 @@ impl NodeInfo {
             pods: Vec::new(),
             owners: HashMap::new(),
             host_ports: BTreeSet::new(),
+            shape: node.metadata.labels.as_ref().and_then(|all| domain::shape(all.get(domain::SHAPE_LABEL)?)),
         }
     }
 

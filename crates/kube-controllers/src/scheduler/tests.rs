@@ -72,6 +72,29 @@ fn nothing_fits_is_explained_as_upstream_does() {
 }
 
 #[test]
+fn a_pod_larger_than_the_shape_goes_to_a_larger_one() {
+    let virtual_node = |name: &str, shape: &str| {
+        let status = json!({"allocatable": {"cpu": "64k", "memory": "512Ti", "pods": "500"}});
+        node(name, json!({"metadata": {"labels": {"node.kubernetes.io/instance-type": shape}}, "status": status}))
+    };
+    let asking = |name: &str, cpu: &str| {
+        pod(name, json!({"spec": {"containers": [{"name": "c", "resources": {"limits": {"cpu": cpu}}}]}}))
+    };
+    let (intel, amd) = (virtual_node("a", "Pod.Standard3.Flex"), virtual_node("b", "Pod.Standard.E4.Flex"));
+    check(&[intel.clone(), amd.clone()], &[asking("p", "128")], &["p→b"]);
+    let arm = virtual_node("c", "Pod.Standard.A1.Flex");
+    check(&[intel, amd, arm], &[asking("p", "76")], &["p→b"]);
+    check(
+        &[virtual_node("a", "Pod.Standard3.Flex"), virtual_node("b", "Pod.Standard.E4.Flex")],
+        &[asking("p", "129")],
+        &[
+            "0/2 nodes are available: 1 node(s) of shape Pod.Standard.E4.Flex, of which a pod may have 64 OCPU and 1024 GB, \
+        1 node(s) of shape Pod.Standard3.Flex, of which a pod may have 32 OCPU and 512 GB.",
+        ],
+    );
+}
+
+#[test]
 fn the_hint_tells_whether_other_pods_are_in_the_way() {
     let asking = |name: &str, cpu: &str| {
         pod(name, json!({"spec": {"containers": [{"name": "c", "resources": {"requests": {"cpu": cpu}}}]}}))

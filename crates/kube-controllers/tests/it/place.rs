@@ -42,6 +42,28 @@ async fn a_pod_waits_with_a_reason_until_a_node_fits() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_pod_is_billed_as_is_on_it_in_the_moment_it_is_bound() {
+    let world = World::new("billed").await;
+    world.node("a").await;
+    let labels = json!({"node.kubernetes.io/instance-type": "Pod.Standard.E4.Flex"});
+    world.patch("nodes", "", "a", json!({"metadata": {"labels": labels}})).await;
+    let limits = json!({"limits": {"cpu": "500m", "memory": "1Gi"}});
+    let containers = json!([
+        {"name": "c", "image": "i:1", "resources": limits}, {"name": "d", "image": "i:1", "resources": limits},
+    ]);
+    world.create("pods", "default", pod("p", json!({"containers": containers}))).await;
+    world.until("it is placed", |world| node_of(world, "p").is_some()).await;
+    let annotations = world.value("pods", "default", "p").unwrap()["metadata"]["annotations"].clone();
+    let expect = json!({
+        "hako.dev/billed-size": "1 OCPU, 3 GB (Pod.Standard.E4.Flex)", "hako.dev/billed-ocpus": "1",
+        "hako.dev/billed-memory-gb": "3", "hako.dev/exact-size": "0.5 OCPU, 2.25 GB",
+    });
+    assert_eq!(annotations, expect);
+    world.until("it is told", |world| world.reasons("default").contains(&"BilledSize".into())).await;
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pod_that_waits_for_company_sees_it_come() {
     let world = World::new("company").await;
     world.node("a").await;

@@ -1,7 +1,6 @@
 //! What a pod's environment and volumes read: which ConfigMaps, Secrets and tokens. Pure; fetching is elsewhere.
 
 use super::admit::containers;
-use domain::{ContainerSize, PodSize, Quantity, pod_size};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
@@ -61,35 +60,6 @@ fn token(volume: &Value, source: &Value) -> Option<Wanted> {
     Some(Wanted::Token { name: format!("{volume}/{path}"), audience, seconds })
 }
 
-fn quantity(container: &Value, resource: &str) -> Option<Quantity> {
-    let of = |kind: &str| {
-        let text = match &container["resources"][kind][resource] {
-            Value::String(text) => text.clone(),
-            Value::Number(number) => number.to_string(),
-            _ => return None,
-        };
-        Quantity::parse(&text).ok()
-    };
-    of("limits").or_else(|| of("requests"))
-}
-
-fn sizes(containers: &Value) -> Vec<ContainerSize> {
-    let all = containers.as_array().into_iter().flatten();
-    all.map(|container| ContainerSize {
-        cpu: quantity(container, "cpu"),
-        memory: quantity(container, "memory"),
-        sidecar: container["restartPolicy"] == "Always",
-    })
-    .collect()
-}
-
-/// The size of a pod on a node of an architecture.
-pub(crate) fn size(pod: &Value, architecture: &str) -> PodSize {
-    // Source: an OCPU is a core: two threads on x86, one on Arm.
-    let cpus_per_ocpu = if architecture == "arm64" { 1 } else { 2 };
-    pod_size(&sizes(&pod["spec"]["containers"]), &sizes(&pod["spec"]["initContainers"]), cpus_per_ocpu)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -119,14 +89,5 @@ mod tests {
             token,
         ]);
         assert_eq!(wanted(&pod), expect);
-    }
-
-    #[test]
-    fn limits_come_before_requests() {
-        let pod = json!({"spec": {"containers": [
-            {"resources": {"limits": {"cpu": "1"}, "requests": {"cpu": "500m", "memory": "1Gi"}}},
-        ]}});
-        assert_eq!(size(&pod, "amd64"), PodSize { ocpu_milli: 500, memory_bytes: (1 << 30) + (1 << 28) });
-        assert_eq!(size(&pod, "arm64").ocpu_milli, 1000);
     }
 }

@@ -12,7 +12,7 @@ use crate::{
     services::ServiceEnv,
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
-use domain::unix_ms;
+use domain::{BILLED_SIZE_EVENT, Bill, PodSize, SHAPE_LABEL, cpus_per_ocpu, unix_ms};
 use parking_lot::Mutex;
 use proto::fleet::{
     Input, Placement, PlacementState, PutRequest, RemoveRequest, input::Kind, placement_state::Phase,
@@ -64,6 +64,7 @@ struct Known {
     missing: bool,
     tokens: HashMap<String, Token>,
     waiting: String,
+    bill: Option<Bill>,
 }
 
 #[derive(Debug, Clone)]
@@ -101,7 +102,10 @@ impl Reconcile<String> for Sync {
             // Another kubelet's, or its Node is yet to be told.
             return Ok(Next::Settled);
         }
-        let refused = pod.as_ref().and_then(|pod| admit::refusal(&pod.value));
+        let bill =
+            pod.as_ref().zip(node.as_ref()).and_then(|(pod, node)| Bill::of(&pod.value, label(node, SHAPE_LABEL)));
+        let too_large = || bill.and_then(|bill| bill.shape.refusal(bill.size));
+        let refused = pod.as_ref().and_then(|pod| admit::refusal(&pod.value)).or_else(too_large);
         let actions = diff(pod.as_ref().map(|pod| &*pod.value), placement.as_ref(), refused.as_deref());
         let mut next = Next::Settled;
         for action in actions {
@@ -133,6 +137,12 @@ fn overtaken<T>(result: Result<T, ApiError>) -> Result<(), ApiError> {
         Err(error) if error.is_not_found() || error.is_conflict() => Ok(()),
         other => other.map(|_| ()),
     }
+}
+
+/// A label of a Node; empty if it has none.
+fn label<'a>(node: &'a Node, name: &str) -> &'a str {
+    let labels = node.value.pointer("/metadata/labels");
+    labels.and_then(|labels| labels[name].as_str()).unwrap_or_default()
 }
 
 fn digest(value: &impl AsRef<[u8]>) -> [u8; 32] {
@@ -238,6 +248,8 @@ impl Sync {
                 return Ok(Next::After(period.saturating_sub(known.refreshed.elapsed())));
             }
         }
+        let bill = Bill::of(&pod.value, label(node, SHAPE_LABEL));
+        self.tell_bill(uid, pod, bill, known.as_ref().and_then(|known| known.bill)).await?;
         let annotations = node.value.pointer("/metadata/annotations");
         let key = annotations.and_then(|all| all[KEY_ANNOTATION].as_str()).unwrap_or_default().to_owned();
         let mut tokens = known.as_ref().map(|known| known.tokens.clone()).unwrap_or_default();
@@ -265,9 +277,21 @@ impl Sync {
             missing,
             tokens,
             waiting,
+            bill,
         };
         self.known.lock().insert(uid.to_owned(), next);
         Ok(Next::After(if missing { MISSING } else { self.refresh }))
+    }
+
+    /// Writes on the pod what it is billed as, before it runs; the scheduler has done so for those that it bound. Somebody
+    /// who takes the annotations off again is not fought with: each size is told once.
+    async fn tell_bill(&self, uid: &str, pod: &Pod, bill: Option<Bill>, told: Option<Bill>) -> Result<(), SyncError> {
+        let Some(bill) = bill.filter(|bill| Some(*bill) != told && !bill.is_on(&pod.value)) else { return Ok(()) };
+        let annotations: BTreeMap<&str, String> = bill.annotations().into_iter().collect();
+        let patch = json!({"metadata": {"uid": uid, "annotations": annotations}});
+        overtaken(self.control.merge(&pod.cluster, &path(pod, ""), &patch).await)?;
+        self.recorder.record(uid, "Normal", BILLED_SIZE_EVENT, &bill.message());
+        Ok(())
     }
 
     async fn send(&self, pod: &Pod, placement: Placement) -> Result<(), SyncError> {
@@ -298,11 +322,9 @@ impl Sync {
     }
 
     async fn placement(&self, uid: &str, pod: &Pod, node: &Node, essence: Vec<u8>) -> Result<Placement, SyncError> {
-        let label = |name: &str| {
-            let labels = node.value.pointer("/metadata/labels");
-            labels.and_then(|labels| labels[name].as_str()).unwrap_or_default().to_owned()
-        };
-        let size = inputs::size(&pod.value, &label("kubernetes.io/arch"));
+        let shape = label(node, SHAPE_LABEL);
+        let unknown = || PodSize::of(&pod.value, cpus_per_ocpu(label(node, "kubernetes.io/arch")));
+        let size = Bill::of(&pod.value, shape).map_or_else(unknown, |bill| bill.size);
         let links = pod.value.pointer("/spec/enableServiceLinks") != Some(&Value::Bool(false));
         Ok(Placement {
             uid: uid.to_owned(),
@@ -312,7 +334,7 @@ impl Sync {
             pod: essence.into(),
             size: Some(proto::fleet::PodSize { ocpu_milli: size.ocpu_milli, memory_bytes: size.memory_bytes }),
             runtime: self.runtime(uid, pod).await?,
-            shape: label("node.kubernetes.io/instance-type"),
+            shape: shape.to_owned(),
             service_env: self.services.of(&pod.cluster, &pod.namespace, links).await?,
             node_name: pod.node.clone(),
             node_address: self.node_address.to_string(),
