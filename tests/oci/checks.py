@@ -8,8 +8,11 @@ import inspect
 import re
 
 # Members that are ours, and that OCI's models do not have.
-ADDITIONS = {("oci.container_engine.models", "WorkRequest"): {"percentComplete"},
-             ("oci.container_engine.models", "WorkRequestSummary"): {"percentComplete"}}
+ADDITIONS = {("oci.container_engine.models", "Cluster"): {"isPaused"},
+             ("oci.container_engine.models", "ClusterSummary"): {"isPaused"},
+             ("oci.container_engine.models", "WorkRequest"): {"percentComplete"},
+             ("oci.container_engine.models", "WorkRequestSummary"): {"percentComplete"},
+             ("oci.container_instances.models", "ContainerVnic"): {"subnetId", "privateIp"}}
 UNKNOWN = "UNKNOWN_ENUM_VALUE"
 PLAIN = {
     "str": str, "int": int, "bool": bool, "float": (int, float), "datetime": str, "date": str, "object": object,

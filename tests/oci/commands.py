@@ -55,6 +55,32 @@ def drive(tenancy):
     run(f"oci network subnet delete --subnet-id {subnet} --force")
     run(f"oci network vcn delete --vcn-id {vcn} --force")
     people(tenancy)
+    instance(tenancy, domain)
+
+
+def instance(tenancy, domain):
+    """A container instance's life; its network is one of its own."""
+    vcn, subnet = a_vcn(tenancy)
+    image = f"{os.environ['HAKO_REGISTRY']}/demo/busybox:1"
+    containers = json.dumps([{"imageUrl": image, "command": ["sh", "-c", "echo hello; exec sleep 3600"]}])
+    work = data(f"oci container-instances container-instance create -c {tenancy} --display-name cli "
+                f"--availability-domain {domain} --shape CI.Standard.E4.Flex "
+                "--shape-config '{\"ocpus\": 1, \"memoryInGBs\": 1}' "
+                f"--containers '{containers}' --vnics '[{{\"subnetId\": \"{subnet}\"}}]' "
+                f"--graceful-shutdown-timeout-in-seconds 0 {WAIT}")
+    made = work["resources"][0]["identifier"]
+    listed = data(f"oci container-instances container-instance list -c {tenancy} --display-name cli "
+                  "--lifecycle-state ACTIVE --all")["items"]
+    if [item["id"] for item in listed] != [made]:
+        raise Mismatch(f"oci container-instances container-instance list: {listed}")
+    container = data(f"oci container-instances container-instance get --container-instance-id {made}")
+    container = container["containers"][0]["container-id"]
+    logs = run(f"oci container-instances container retrieve-logs --container-id {container} --file -")
+    if logs.strip() != "hello":
+        raise Mismatch(f"oci container-instances container retrieve-logs: {logs!r}")
+    run(f"oci container-instances container-instance delete --container-instance-id {made} --force {WAIT}")
+    run(f"oci network subnet delete --subnet-id {subnet} --force")
+    run(f"oci network vcn delete --vcn-id {vcn} --force")
 
 
 def a_vcn(tenancy):

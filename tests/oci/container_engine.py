@@ -35,7 +35,9 @@ def drive(ce):
     cluster = clusters(ce, options.kubernetes_versions[-1])
     pool = pools(ce, cluster, shapes[0].name)
     nodes(ce, pool)
+    rotation(ce, cluster)
     work_requests(ce, cluster)
+    absent(ce, cluster, options.kubernetes_versions)
     refusals(ce, cluster)
     finished(ce, ce.call("delete_virtual_node_pool", pool))
     finished(ce, ce.call("delete_cluster", cluster))
@@ -142,6 +144,31 @@ def nodes(ce, pool):
     expect("a node", (one.virtual_node_pool_id, one.lifecycle_state), (pool, "ACTIVE"))
 
 
+def rotation(ce, cluster):
+    """New credentials, in two steps."""
+    status = lambda: ce.call("get_credential_rotation_status", cluster).data
+    expect("no rotation", (status().status, status().status_details), ("COMPLETED", "COMPLETED"))
+    ce.fails(409, "IncorrectState", "complete_credential_rotation", cluster)
+    details = models.StartCredentialRotationDetails(auto_completion_delay_duration="P5D")
+    finished(ce, ce.call("start_credential_rotation", cluster, details))
+    found = status()
+    expect("it waits", (found.status, found.status_details), ("WAITING", "NEW_CREDENTIALS_ISSUED"))
+    expect("until when", found.time_auto_completion_scheduled is not None, True)
+    finished(ce, ce.call("complete_credential_rotation", cluster))
+    expect("it is over", status().status, "COMPLETED")
+
+
+def absent(ce, cluster, versions):
+    """Lists of what there is none of."""
+    options = ce.call("get_node_pool_options", "all").data
+    expect("versions of node pools", options.kubernetes_versions, versions)
+    expect("shapes of node pools", (options.shapes, options.images, options.sources), ([], [], []))
+    expect("add-on options", ce.call("list_addon_options", versions[-1]).data, [])
+    expect("add-ons", ce.call("list_addons", cluster).data, [])
+    expect("node pools", ce.call("list_node_pools", ce.tenancy, cluster_id=cluster).data, [])
+    expect("mappings", ce.call("list_workload_mappings", cluster).data, [])
+
+
 def work_requests(ce, cluster):
     """List with filters, logs and errors."""
     listed = ce.call("list_work_requests", ce.tenancy, cluster_id=cluster, status=["SUCCEEDED"],
@@ -152,6 +179,9 @@ def work_requests(ce, cluster):
     logs = ce.call("list_work_request_logs", ce.tenancy, listed[0].id).data
     expect("there are logs", bool(logs), True)
     expect("no errors", ce.call("list_work_request_errors", ce.tenancy, listed[0].id).data, [])
+    # Work begins as soon as it is accepted: there is never any to take back.
+    why = ce.call_fails(409, "IncorrectState", "delete_work_request", listed[0].id)
+    expect("why it stays", "SUCCEEDED" in why, True)
 
 
 def refusals(ce, cluster):

@@ -5,8 +5,8 @@
 
 The first names what there is: the services, and `commands`, which uses the command. The second drives what is named,
 with the variables of env.sh. It says which operations were called, and fails at the first answer that is not what the
-SDK's models say, at an operation that the table calls offered and nobody drove, and at one that it calls refused and
-that answers otherwise. A service is a module of this directory: `service()` makes its client, `drive(service)` uses it.
+SDK's models say, at an operation that the table calls offered and nobody drove, and at one that it calls refused, or a
+list that is always empty, and that answers otherwise. A service is a module of this directory: `service()` makes its client, `drive(service)` uses it.
 """
 
 import json
@@ -44,6 +44,9 @@ def check(name, table):
             service.check_refused(operation, reason)
     driven = sorted(service.called)
     refused = sorted(operation for operation, reason in lines.items() if reason is not None)
+    empty = sorted(line["operation"] for line in table if line["service"] == name and "empty" in line)
+    if service.filled & set(empty):
+        raise SystemExit(f"{name}: the table says that these list nothing: {sorted(service.filled & set(empty))}")
     print(f"{name}: {len(driven)} operations driven: {' '.join(driven)}")
     print(f"{name}: {len(refused)} operations refused: {' '.join(refused)}")
     left, more = set(lines) - set(driven) - set(refused), set(driven) - set(lines) | set(driven) & set(refused)

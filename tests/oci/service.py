@@ -14,7 +14,7 @@ class Service:
 
     def __init__(self, name, module, client):
         self.name, self.module = name, module
-        self.called, self.raw = set(), []
+        self.called, self.filled, self.raw = set(), set(), []
         config = oci.config.from_file(os.environ["OCI_CONFIG_FILE"])
         oci.config.validate_config(config)
         self.config = config
@@ -40,12 +40,13 @@ class Service:
         if hasattr(data, "attribute_map"):
             check_model(data, self.raw[-1], operation)
         elif isinstance(data, list):
+            self.filled |= {operation} if data else set()
             for number, (item, raw) in enumerate(zip(data, self.raw[-1], strict=True)):
                 check_model(item, raw, f"{operation}[{number}]")
         return response
 
     def fails(self, status, code, operation, *arguments, **options):
-        """Calls an operation that must fail like this; gives the message."""
+        """Calls an operation that must fail like this, which is not yet to have driven it; gives the message."""
         try:
             getattr(self.client, operation)(*arguments, **options)
         except oci.exceptions.ServiceError as error:
@@ -53,6 +54,11 @@ class Service:
                 raise Mismatch(f"{operation}: expected {status} {code}, got {error}") from error
             return error.message
         raise Mismatch(f"{operation} should have failed with {status} {code}")
+
+    def call_fails(self, status, code, operation, *arguments, **options):
+        """The same of an operation that is offered, and whose right answer this is whenever it can be called here."""
+        self.called.add(operation)
+        return self.fails(status, code, operation, *arguments, **options)
 
     def check_refused(self, operation, reason):
         """Calls an operation that is not offered, with whatever it takes, and fails unless the answer says so."""

@@ -15,6 +15,7 @@ struct Operation {
     method: String,
     path: String,
     refused: Option<String>,
+    empty: Option<String>,
 }
 
 /// Writes the table, or only says whether it is up to date.
@@ -33,12 +34,13 @@ pub(crate) fn write(check: bool) -> anyhow::Result<()> {
 fn page(operations: &[Operation]) -> String {
     // Of these two services all operations are listed; of the others those that work.
     let whole = || operations.iter().filter(|operation| operation.service.starts_with("container_"));
-    let works = whole().filter(|operation| operation.refused.is_none()).count();
+    let works = whole().filter(|operation| operation.refused.is_none() && operation.empty.is_none()).count();
     let mut page = format!(
         "# OCI's operations\n\n<!-- Written by `cargo xtask gen` from {FROM}. -->\n\n\
          Of the {} operations of Container Engine and Container Instances {works} work; of other services what works is \
          listed.\nEach line is checked by `tests/it/oci.rs` with OCI's own SDK: what works is driven with typed models, what \
-         does not is\nrefused with status 501, code `MethodNotImplemented`, and the reason below.\n",
+         does not is\nrefused with status 501, code `MethodNotImplemented`, and the reason below. Lists of what is not \
+         offered are empty.\n",
         whole().count()
     );
     let mut service = "";
@@ -47,7 +49,11 @@ fn page(operations: &[Operation]) -> String {
             service = &operation.service;
             page += &format!("\n## {service}\n\n| operation | request | |\n| --- | --- | --- |\n");
         }
-        let state = operation.refused.as_deref().map_or("works".to_owned(), |why| format!("refused: {why}"));
+        let state = match (&operation.refused, &operation.empty) {
+            (Some(why), _) => format!("refused: {why}"),
+            (None, Some(why)) => format!("an empty list: {why}"),
+            (None, None) => "works".to_owned(),
+        };
         page += &format!("| `{}` | `{} {}` | {state} |\n", operation.operation, operation.method, operation.path);
     }
     page

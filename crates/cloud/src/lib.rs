@@ -26,7 +26,6 @@ mod retry;
 mod sql;
 mod supply;
 mod tag;
-mod unoffered;
 mod virtual_node;
 mod virtual_node_pool;
 mod words;
@@ -42,13 +41,11 @@ pub use supply::Supply;
 
 use axum::{
     Router,
-    extract::OriginalUri,
     response::Response,
     routing::{any, get},
 };
 use dashmap::DashMap;
 use domain::{Clock, ClusterId};
-use http::Method;
 use kube_store::Stores;
 use problem::oci;
 use reconcile::{Backoff, Queue};
@@ -161,7 +158,7 @@ fn public() -> OpenApiRouter<Arc<Cloud>> {
         .merge(virtual_node::api::routes())
         .merge(work_request::api::routes())
         .merge(catalog::routes())
-        .merge(unoffered::routes());
+        .merge(offered::routes(PREFIX));
     let instances =
         OpenApiRouter::new().merge(container_instance::api::routes()).merge(work_request::instances::routes());
     let core = OpenApiRouter::new().merge(identity::routes()).merge(network::routes());
@@ -205,12 +202,10 @@ pub fn openapi_json() -> String {
     document.to_pretty_json().expect("a document of texts and numbers serialises")
 }
 
-async fn no_such_path(method: Method, uri: OriginalUri) -> Response {
-    let unknown = || oci::Error::no_such_route("there is no such path in this API");
-    error::respond(&offered::refusal(&method, &uri).unwrap_or_else(unknown))
+async fn no_such_path() -> Response {
+    error::respond(&oci::Error::no_such_route("there is no such path in this API"))
 }
 
-async fn no_such_method(method: Method, uri: OriginalUri) -> Response {
-    let unknown = || oci::Error::method_not_allowed("the path does not allow this method");
-    error::respond(&offered::refusal(&method, &uri).unwrap_or_else(unknown))
+async fn no_such_method() -> Response {
+    error::respond(&oci::Error::method_not_allowed("the path does not allow this method"))
 }

@@ -18,6 +18,8 @@ struct Operation {
     /// Verb and resource; `None`: everybody in the tenancy.
     access: Option<(usize, String)>,
     query: Vec<String>,
+    /// Not offered at all.
+    is_refused: bool,
 }
 
 fn operations() -> Vec<Operation> {
@@ -37,7 +39,8 @@ fn operations() -> Vec<Operation> {
             let parameters = operation["parameters"].as_array().unwrap().iter();
             let query = parameters.filter(|p| p["in"] == "query" && p["required"] == true);
             let query = query.map(|p| p["name"].as_str().unwrap().to_owned()).collect();
-            all.push(Operation { id, method: method.to_uppercase(), path: path.clone(), access, query });
+            let is_refused = operation["responses"]["501"].is_object();
+            all.push(Operation { id, method: method.to_uppercase(), path: path.clone(), access, query, is_refused });
         }
     }
     assert!(all.len() > 40, "{}", all.len());
@@ -179,8 +182,10 @@ async fn nobody_and_strangers_get_nothing() {
         let answer = send(&world, None, &operation, &known).await;
         assert_eq!(answer.code(), "401 NotAuthenticated", "{}: {}", operation.id, answer.text);
         let answer = send(&world, Some(&stranger.principal), &operation, &known).await;
-        // What is the same for everybody names no tenant's object.
-        if operation.access.is_some() || operation.path.contains('{') {
+        // What is the same for everybody names no tenant's object, or looks at none: what is refused is so for all.
+        if operation.is_refused {
+            assert_eq!(answer.code(), "501 MethodNotImplemented", "{}: {}", operation.id, answer.text);
+        } else if operation.access.is_some() || operation.path.contains('{') {
             assert_eq!(answer.code(), "404 NotAuthorizedOrNotFound", "{}: {}", operation.id, answer.text);
         }
     }
