@@ -26,7 +26,7 @@ pub(crate) fn why_not(hosts: &[&Host], row: &Row) -> String {
         return format!("no capacity: no host of {availability} offers {shape}");
     }
     let there = |host: &&&Host| is_in(host.availability_domain(), availability) && is_in(host.fault_domain(), fault);
-    if !offering.iter().any(|host| there(host)) && demands_fault_domain(row) {
+    if !offering.iter().any(there) && demands_fault_domain(row) {
         return format!("no capacity: no host of {fault} offers {shape}");
     }
     let class = match row.body.runtime.as_str() {
