@@ -29,16 +29,16 @@ fn config_is_private(world: &World) {
     assert_eq!(modes, "600\n600");
 }
 
-/// No name server knows the name here: the client gives it in the TLS handshake. The authority that signs for the name is
-/// the cluster's, and comes with its kubeconfig.
+/// No name server knows the name here: the client gives it in the TLS handshake. The authority that signs for the name
+/// is the cluster's, and comes with its kubeconfig.
 fn a_cluster_has_a_host_name_of_its_own(world: &World) {
     world.ok("hako cluster create named --wait");
     let cluster = world.json("hako cluster get named --output json")["id"].as_str().unwrap().to_owned();
     let unique = cluster.rsplit('.').next().unwrap();
     let directory = world.cloud.state().display();
     world.ok(&format!(
-        "cd {directory} && oci ce cluster create-kubeconfig --cluster-id {cluster} --file named.yaml --token-version 2.0.0 \
-         --kube-endpoint VCN_HOSTNAME && \
+        "cd {directory} && oci ce cluster create-kubeconfig --cluster-id {cluster} --file named.yaml \
+         --token-version 2.0.0 --kube-endpoint VCN_HOSTNAME && \
          sed -n 's/.*certificate-authority-data: //p' named.yaml | base64 -d > named.pem"
     ));
     let kubectl = format!(

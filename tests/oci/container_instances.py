@@ -312,7 +312,8 @@ def composite(ci, place):
         place.details("job", [job], container_restart_policy="NEVER"), wait_for_states=["SUCCEEDED"],
         waiter_kwargs=QUICK)
     instance = made.data.resources[0].identifier
-    ended = oci.wait_until(ci.client, ci.client.get_container_instance(instance), "lifecycle_state", "INACTIVE", **QUICK)
+    found = ci.client.get_container_instance(instance)
+    ended = oci.wait_until(ci.client, found, "lifecycle_state", "INACTIVE", **QUICK)
     container = ci.call("get_container", ended.data.containers[0].container_id).data
     expect("its end", (container.exit_code, container.lifecycle_state), (3, "INACTIVE"))
     expect("when it ended", container.time_terminated is not None, True)

@@ -6,7 +6,8 @@
 The first names what there is: the services, and `commands`, which uses the command. The second drives what is named,
 with the variables of env.sh. It says which operations were called, and fails at the first answer that is not what the
 SDK's models say, at an operation that the table calls offered and nobody drove, and at one that it calls refused, or a
-list that is always empty, and that answers otherwise. A service is a module of this directory: `service()` makes its client, `drive(service)` uses it.
+list that is always empty, and that answers otherwise. A service is a module of this directory: `service()` makes its client, `drive(service)` uses
+it.
 """
 
 import json

@@ -2,8 +2,8 @@
 //!
 //! `offered/operations.json` is the whole truth about what is offered. The routes below, with their part of the OpenAPI
 //! document, are made of it; `cargo xtask gen` makes the table in docs/ of it, and `tests/it/oci.rs` checks each line
-//! against what OCI's SDK gets. What is refused is the same for everybody who is logged in: it asks for no permission. A
-//! list of what is not offered is empty instead, to who may list it: programs that look through all there is go on.
+//! against what OCI's SDK gets. What is refused is the same for everybody who is logged in: it asks for no permission.
+//! A list of what is not offered is empty instead, to who may list it: programs that look through all there is go on.
 
 use crate::{
     Cloud, Error,
@@ -131,8 +131,8 @@ fn route(prefix: &str, operation: Operation) -> Option<(Paths, MethodRouter<Arc<
         (on(filter, refuse), operation.document("501", "Not offered", None))
     } else {
         let (list, is_in_cluster) = (operation.list()?, operation.is_in_cluster());
-        let answer = move |State(cloud): State<Arc<Cloud>>, caller: Caller, ids: RawPathParams, params: Params| async move {
-            let cluster = if is_in_cluster { Some(id_of_cluster(&ids)) } else { None };
+        let answer = async move |cloud: State<Arc<Cloud>>, caller: Caller, ids: RawPathParams, params: Params| {
+            let cluster = is_in_cluster.then(|| id_of_cluster(&ids));
             empty(&cloud, &caller, list, cluster, &params).await
         };
         let items = ArrayBuilder::new().items(ObjectBuilder::new().build()).build();
