@@ -12,6 +12,7 @@ ADDITIONS = {("oci.container_engine.models", "Cluster"): {"isPaused"},
              ("oci.container_engine.models", "ClusterSummary"): {"isPaused"},
              ("oci.container_engine.models", "PodShapeSummary"): {"isOffered"},
              ("oci.container_engine.models", "WorkRequest"): {"percentComplete"},
+             ("oci.container_engine.models", "PodShapeSummary"): {"isOffered"},
              ("oci.container_engine.models", "WorkRequestSummary"): {"percentComplete"},
              ("oci.container_instances.models", "ContainerVnic"): {"subnetId", "privateIp"}}
 UNKNOWN = "UNKNOWN_ENUM_VALUE"
