@@ -10,7 +10,6 @@ import re
 # Members that are ours, and that OCI's models do not have.
 ADDITIONS = {("oci.container_engine.models", "Cluster"): {"isPaused"},
              ("oci.container_engine.models", "ClusterSummary"): {"isPaused"},
-             ("oci.container_engine.models", "PodShapeSummary"): {"isOffered"},
              ("oci.container_engine.models", "WorkRequest"): {"percentComplete"},
              ("oci.container_engine.models", "PodShapeSummary"): {"isOffered"},
              ("oci.container_engine.models", "WorkRequestSummary"): {"percentComplete"},
